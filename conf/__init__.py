@@ -1,0 +1,1 @@
+"""Hydra configuration, found from any directory as `pkg://conf`."""

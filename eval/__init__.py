@@ -1,0 +1,1 @@
+"""The four audits, answer scoring, distances, statistics, comparison and report. Imports `data` only."""

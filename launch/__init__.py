@@ -1,0 +1,1 @@
+"""Commands, the pipeline of a cell, worker processes and tracking. The only package that knows Hydra and W&B."""
