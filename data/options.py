@@ -1,7 +1,7 @@
 """Which next tokens stand for an option label, found in the context of the prompt.
 
-A label may continue a prompt in several one-token forms ("A", " A", "(A"); their probabilities are summed. A form counts
-where `encode(prompt + form)` is `encode(prompt)` plus exactly one token.
+A label may continue a prompt in several one-token forms ("A", " A", "(A"); their probabilities are summed. A form
+counts where `encode(prompt + form)` is `encode(prompt)` plus exactly one token.
 """
 
 from __future__ import annotations

@@ -107,15 +107,15 @@ def _attention(model: Any) -> Iterator[None]:
     inner = model
     while hasattr(inner, "module"):
         inner = inner.module
-    configs = {id(m.config): m.config for m in inner.modules() if isinstance(m, PreTrainedModel)}
-    before = {key: config._attn_implementation for key, config in configs.items()}
+    configs: dict[int, Any] = {id(m.config): m.config for m in inner.modules() if isinstance(m, PreTrainedModel)}
+    before = {name: config._attn_implementation for name, config in configs.items()}
     try:
         for config in configs.values():
             config._attn_implementation = NAME
         yield
     finally:
-        for key, config in configs.items():
-            config._attn_implementation = before[key]
+        for name, config in configs.items():
+            config._attn_implementation = before[name]
 
 
 def _packed_tree_attention(
@@ -128,9 +128,9 @@ def _packed_tree_attention(
     dropout: float = 0.0,
     *,
     packed_tree: Plan,
-    **_: Any,
+    **unused: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query (1, heads, nodes, d), key and value (1, kv heads, nodes, d) → (1, nodes, heads, d)."""
+    """Query (1, heads, nodes, d), key and value (1, kv heads, nodes, d) → (1, nodes, heads, d)."""
     _, heads, nodes, width = query.shape
     kv_heads = key.shape[1]
     count, length = packed_tree.keys.shape

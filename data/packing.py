@@ -41,7 +41,8 @@ class Tree:
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Which keys each block of queries reads. `keys` (blocks, key length) int64 node indices, padded with 0;
-    `allowed` (blocks, block, key length) bool, at least one True per query row, padded query rows included."""
+    `allowed` (blocks, block, key length) bool, at least one True per query row, padded query rows included.
+    """
 
     size: int
     keys: Ints
@@ -81,8 +82,8 @@ def blocks(tree: Tree, size: int = 64) -> Blocks:
     width = max(len(path) for path in paths) + size
     keys = np.zeros((len(starts), width), dtype=np.int64)
     used = np.zeros((len(starts), width), dtype=bool)
-    for row, (start, path) in enumerate(zip(starts, paths, strict=True)):
-        stop = min(start + size, count)
+    for row, (start, path) in enumerate(zip(starts.tolist(), paths, strict=True)):
+        stop = start + size if start + size < count else count
         found = np.concatenate([path, np.arange(start, stop)])
         keys[row, : len(found)] = found
         used[row, : len(found)] = True

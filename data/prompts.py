@@ -1,11 +1,12 @@
-"""How a model is asked: every prompt of training and of the audits is rendered here, once, to text.
+r"""How a model is asked: every prompt of training and of the audits is rendered here, once, to text.
 
     >>> renderer.survey(item, order=(0, 1), group=Group("NOR"), condition="country").text
     '... Should the state own more of the economy?\nA. Yes\nB. No\n\nAnswer as a person who lives in Norway would. ...'
 
 Text is tokenised once, without added special tokens (`encode`). The style is set by the config and never guessed from
-the presence of a chat template. `layout` says what comes first: with `item_first` the persona stands after the question,
-so that one question's tokens are shared by all personas; with `persona_first` a persona's tokens are shared by all items.
+the presence of a chat template. `layout` says what comes first: with `item_first` the persona stands after the
+question, so that one question's tokens are shared by all personas; with `persona_first` a persona's tokens are shared
+by all items.
 """
 
 from __future__ import annotations
@@ -59,16 +60,18 @@ class Renderer:
         self.asking = asking
         self.tokenizer = tokenizer
         if asking.style == "chat" and getattr(tokenizer, "chat_template", None) is None:
-            raise ValueError("prompt.style is chat but the model's tokenizer has no chat template; set it to completion")
+            raise ValueError(
+                "prompt.style is chat but the model's tokenizer has no chat template; set it to completion"
+            )
         bos = getattr(tokenizer, "bos_token", None)
         self._bos = bos if bos and tokenizer is not None and _adds_bos(tokenizer) else ""
 
     def dialogue(self, turns: Sequence[Turn]) -> str:
         """The text of a dialogue up to the point where the model speaks."""
         if self.asking.style == "chat":
-            assert self.tokenizer is not None  # checked in the constructor
             messages = [{"role": turn.role, "content": turn.text} for turn in turns]
-            text: str = self.tokenizer.apply_chat_template(
+            tokenizer: Any = self.tokenizer
+            text: str = tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
             return text
@@ -93,7 +96,9 @@ class Renderer:
         return self.closed([Turn("system", INSTRUCTION)], item.question, options, stated)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids, nothing added. Raises ValueError where a text would begin with two beginning-of-sequence tokens."""
+        """Token ids, nothing added. Raises ValueError where a text would begin with two beginning-of-sequence
+        tokens.
+        """
         if self.tokenizer is None:
             raise ValueError("this renderer has no tokenizer")
         encoded: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
@@ -115,8 +120,9 @@ def lettered(question: str, options: Sequence[str]) -> str:
 def orders(options: int, ordered: bool, exhaustive: int = 5, beyond: int = 4) -> list[tuple[int, ...]]:
     """The orders in which an item is asked, each a tuple of option indices.
 
-    All cyclic shifts up to `exhaustive` options, and for an ordered scale their reversals too; for longer items `beyond`
-    orders: evenly spaced shifts, for an ordered scale half of them reversed. The first is always the item's own order.
+    All cyclic shifts up to `exhaustive` options, and for an ordered scale their reversals too; for longer items
+    `beyond` orders: evenly spaced shifts, for an ordered scale half of them reversed. The first is always the item's
+    own order.
     """
     shifts = options if options <= exhaustive else max(1, beyond // 2 if ordered else beyond)
     cyclic = [

@@ -81,7 +81,9 @@ class AnswerDistribution:
     def __post_init__(self) -> None:
         total = sum(self.probabilities)
         if abs(total - 1) > 1e-6 or min(self.probabilities) < 0:
-            raise ValueError(f"{self.item} {self.group.label}: probabilities must be >= 0 and sum to 1, got sum {total}")
+            raise ValueError(
+                f"{self.item} {self.group.label}: probabilities must be >= 0 and sum to 1, got sum {total}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

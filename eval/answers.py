@@ -1,9 +1,9 @@
 """Asking a model closed questions: prompts with option labels in, option probabilities out.
 
 `TransformersAnswerer` scores any number of prompts with each distinct token of their prefix tree computed once
-(`data.packed_attention`), in float32 log-softmax over the whole vocabulary. Every finished chunk is stored on disk before
-the next begins, keyed by the model and the prompt, so an interrupted audit goes on where it was and gets the same numbers:
-chunks are cut from the whole list of prompts, never from what is left of it.
+(`data.packed_attention`), in float32 log-softmax over the whole vocabulary. Every finished chunk is stored on disk
+before the next begins, keyed by the model and the prompt, so an interrupted audit goes on where it was and gets the
+same numbers: chunks are cut from the whole list of prompts, never from what is left of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True, slots=True)
 class OptionAnswer:
     """`probabilities` (k,) float64 over the labels in the order shown, summing to 1; `option_mass` in [0, 1] is the
-    probability that the model gave to all labels together before normalising."""
+    probability that the model gave to all labels together before normalising.
+    """
 
     probabilities: npt.NDArray[np.float64]
     option_mass: float
@@ -111,7 +112,14 @@ class TransformersAnswerer:
     @property
     def identity(self) -> str:
         tokenizer: Any = self.renderer.tokenizer
-        facts = [self.weights, tokenizer.chat_template, len(tokenizer), str(self.model.dtype), self._device.type, SCORER]
+        facts = [
+            self.weights,
+            tokenizer.chat_template,
+            len(tokenizer),
+            str(self.model.dtype),
+            self._device.type,
+            SCORER,
+        ]
         return digest(facts)
 
     def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
@@ -156,7 +164,9 @@ class TransformersAnswerer:
             if reason != self._warned:
                 log.warning("prompts are asked in padded batches, not packed, because %s", reason)
                 self._warned = reason
-            logits = torch.cat([padded_logits(self.model, mine[i : i + 16], self._device) for i in range(0, len(mine), 16)])
+            logits = torch.cat(
+                [padded_logits(self.model, mine[i : i + 16], self._device) for i in range(0, len(mine), 16)]
+            )
         probabilities = torch.log_softmax(logits, -1).exp().cpu()
         return [
             _answer(row.numpy(), labels[member])
@@ -165,7 +175,7 @@ class TransformersAnswerer:
 
     @torch.inference_mode()
     def perplexity(self, texts: Sequence[str]) -> float:
-        """exp of the mean negative log-likelihood a token (first token of each text excluded), over plain texts."""
+        """Exp of the mean negative log-likelihood a token (first token of each text excluded), over plain texts."""
         total, count = 0.0, 0
         for ids in self.renderer.encode(texts):
             row = torch.tensor([ids], device=self._device)

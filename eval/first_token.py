@@ -1,15 +1,15 @@
 """First-token probability alignment: does the next-token distribution over option labels match people's answers?
 
-Every item × group × order of options is one prompt; the answer to an item is the mean over its orders, mapped back to the
-item's own option order. Conditions state nobody ("none"), the country, or the country and an age band. Only countries that
-training never saw are asked; items that it never saw are the stratum `held_out` (the result), the others `seen_items`
-(beside it: has the intervention learned the item?).
+Every item × group × order of options is one prompt; the answer to an item is the mean over its orders, mapped back to
+the item's own option order. Conditions state nobody ("none"), the country, or the country and an age band. Only
+countries that training never saw are asked; items that it never saw are the stratum `held_out` (the result), the
+others `seen_items` (beside it: has the intervention learned the item?).
 
 Sources: Cao et al. 2025 (arXiv:2502.07068) for first-token alignment with survey distributions; Durmus et al. 2023
 (GlobalOpinionQA) for the country persona; Suh et al. 2025 (SubPOP, 2502.16761) for the option distribution.
 Departures: several option orders instead of one; the option mass is kept beside the normalised distribution; sampling
-noise of people is shown as a floor; distances as defined in `eval.distances`, not as published (the published forms exist
-there under their own names).
+noise of people is shown as a floor; distances as defined in `eval.distances`, not as published (the published forms
+exist there under their own names).
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ HELD_OUT, SEEN = "held_out", "seen_items"
 
 @dataclass(frozen=True)
 class FirstToken:
-    """The audit. `conditions` are among CONDITIONS; `max_countries` bounds the countries asked about each item (drawn with
-    the audit's seed; those with age bands first); `seen_items` also asks the training items in held-out countries;
+    """The audit. `conditions` are among CONDITIONS; `max_countries` bounds the countries asked about each item (drawn
+    with the audit's seed; those with age bands first); `seen_items` also asks the training items in held-out countries;
     `home` is the country whose pull is measured (US-centrism), asked on held-out items only; `exhaustive_orders` and
-    `orders_beyond` as in `data.prompts.orders`; `draws` bootstrap resamples."""
+    `orders_beyond` as in `data.prompts.orders`; `draws` bootstrap resamples.
+    """
 
     conditions: tuple[str, ...] = ("none", "country", "country+age")
     max_countries: int | None = None
@@ -53,12 +54,13 @@ class FirstToken:
             raise ValueError(f"audit.first_token.conditions must be among {list(CONDITIONS)}, got {wrong[0]!r}")
 
     def __call__(self, context: AuditContext) -> AuditResult:
-        """Ask, measure, and keep the evidence. Raises ValueError where no held-out item has people in a held-out country."""
+        """Ask, measure, and keep the evidence. Raises ValueError where no held-out item has people in a held-out
+        country.
+        """
         rng = np.random.default_rng([context.seed, 1])
         asked, excluded = self._units(context, rng)
         items = self._ask(asked, context)
-        answers = average_orders(items.loc[items["country"] != ""])
-        answers = pd.concat([answers, spread_no_persona(average_orders(items.loc[items["country"] == ""]), answers)])
+        answers = answers_table(items)
         estimates = survey_estimates(answers, people_table(context.survey), rng, self.draws, self.home)
         places = position_scores(items[items["stratum"] != HOME_STRATUM])
         estimates += summarise(places, rng, self.draws)
@@ -83,7 +85,9 @@ class FirstToken:
             groups = [
                 d
                 for d in survey.distributions
-                if d.item == item.id and d.group.country in split.held_out_countries and _stated(d.group) in self.conditions
+                if d.item == item.id
+                and d.group.country in split.held_out_countries
+                and _stated(d.group) in self.conditions
             ]
             if len(item.options) > 26:
                 excluded["items with more than 26 options"] = excluded.get("items with more than 26 options", 0) + 1
@@ -163,6 +167,12 @@ def people_table(survey: Survey) -> pd.DataFrame:
         }
         for d in survey.distributions
     )
+
+
+def answers_table(items: pd.DataFrame) -> pd.DataFrame:
+    """The answers table of the audit's evidence (also as read back from items.parquet)."""
+    answers = average_orders(items.loc[items["country"] != ""])
+    return pd.concat([answers, spread_no_persona(average_orders(items.loc[items["country"] == ""]), answers)])
 
 
 def spread_no_persona(nobody: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:

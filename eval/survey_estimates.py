@@ -1,7 +1,7 @@
 """The scores and estimates of an audit that asks survey items, all from its `answers` table.
 
-Held-out items are group "all", seen items "seen items"; then by country and age band. Reference rows (`reference:…`) are
-computed on the same units. `home` rows (the home country on held-out items) serve the US-centrism alone.
+Held-out items are group "all", seen items "seen items"; then by country and age band. Reference rows (`reference:…`)
+are computed on the same units. `home` rows (the home country on held-out items) serve the US-centrism alone.
 """
 
 from __future__ import annotations

@@ -58,17 +58,20 @@ def unit_scores(answers: pd.DataFrame, measures: Sequence[str] = DISTANCES) -> p
 
 
 def position_scores(items: pd.DataFrame) -> pd.DataFrame:
-    """How far the answer depends on where an option stands, a row a unit (columns `SCORE_COLUMNS`), in [0, 1].
+    """How far the answer depends on where an option stands, a row a unit (columns `SCORE_COLUMNS`).
 
-    Mean total variation between each order's answer and the mean over orders, over its largest value 1 - 1/m with m
-    orders: 0 if the order never matters, 1 if each order gets another option with certainty. Our design.
-    Items asked in one order give no unit.
+    Mean total variation between each order's answer and the mean over orders, as a share of what a model that always
+    takes the first place would have: 0 if the order never matters, 1 for that model. Our design. Items asked in one
+    order give no unit.
     """
     rows = []
     for key, part in items.groupby([*UNIT], sort=True):
         if len(part) > 1:
             p = np.stack(part["p"].to_list())
             moved = np.abs(p - p.mean(axis=0)).sum(axis=1).mean() / 2
-            value = float(moved / (1 - 1 / len(part)))
-            rows.append(dict(zip(UNIT, key, strict=True)) | {"measure": "position_effect", "value": value, "n": len(part)})
+            first = np.bincount([order[0] for order in part["order"]]) / len(part)
+            value = float(moved / (1 - (first**2).sum()))
+            rows.append(
+                dict(zip(UNIT, key, strict=True)) | {"measure": "position_effect", "value": value, "n": len(part)}
+            )
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))

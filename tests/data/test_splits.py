@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.records import AnswerDistribution, Group, Item, Survey
+from data.splits import NEAR_DUPLICATE, cell_stratum, make_split, unusable_items
+from data.surveys import load_survey
+
+QUESTIONS = {
+    "a/poor": "Should the state do more for people in poverty?",
+    "a/bribe": "Can accepting a bribe ever be justified in your view?",
+    "a/god": "How important is religion in your daily life?",
+    "b/spend1": "Do we spend too much, too little or about the right amount of money on parks in this country?",
+    "b/spend2": "Do we spend too much, too little or about the right amount of money on roads in this country?",
+    "c/local": "Would you like a new bridge over the river here?",
+}
+COUNTRIES = ("AUS", "BRA", "GHA", "IND", "JPN", "NOR", "USA")
+
+
+def toy() -> Survey:
+    items = tuple(Item(name, text, ("Yes", "No"), False, "toy") for name, text in QUESTIONS.items())
+    made = [
+        AnswerDistribution(item.id, Group(country), (0.5, 0.5), 100, 100.0)
+        for item in items
+        for country in (COUNTRIES if not item.id.startswith("c/") else ("DNK",))
+    ]
+    return Survey(items, tuple(made))
+
+
+SURVEY = toy()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    item_share=st.floats(0, 0.7),
+    country_share=st.floats(0, 0.8),
+    pinned=st.sets(st.sampled_from(COUNTRIES[:-1]), max_size=3),
+)
+def test_a_split_is_disjoint_whole_seeded_and_keeps_its_pins(
+    seed: int, item_share: float, country_share: float, pinned: set[str]
+) -> None:
+    pins = ((), sorted(pinned), ["a/poor"], ["USA"])
+    made = make_split(SURVEY, seed, *pins, item_share, country_share)
+    assert made == make_split(SURVEY, seed, *pins, item_share, country_share)
+    assert set(made.train_items) | set(made.held_out_items) == set(QUESTIONS)
+    assert set(made.train_countries) | set(made.held_out_countries) == {*COUNTRIES, "DNK"}
+    assert pinned <= set(made.held_out_countries)
+    assert "USA" in made.train_countries
+    assert "DNK" in made.train_countries, "a country that is compared with none is not drawn"
+    assert len(made.held_out_countries) == len(pinned) + round(country_share * (6 - len(pinned)))
+    assert ("b/spend1" in made.train_items) == ("b/spend2" in made.train_items), "one question, two ids"
+
+
+def test_another_seed_draws_another_split() -> None:
+    drawn = {make_split(SURVEY, seed).held_out_countries for seed in range(20)}
+    assert len(drawn) > 5
+    assert all(len(countries) == round(0.35 * 7) for countries in drawn)
+
+
+def test_patterns_and_names() -> None:
+    split = make_split(SURVEY, 0, ["b/*", "a/go?"], ["Norway", "U.S."], held_out_country_share=0)
+    assert split.held_out_items == ("a/god", "b/spend1", "b/spend2")
+    assert split.held_out_countries == ("NOR", "USA")
+
+
+def test_near_duplicates_across_pins_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'b/spend2' and training item 'b/spend1' ask nearly the same"):
+        make_split(SURVEY, 0, held_out_items=["b/spend2"], train_items=["b/spend1"])
+    follows = make_split(SURVEY, 0, held_out_items=["b/spend2"])
+    assert "b/spend1" in follows.held_out_items
+    assert 0 < NEAR_DUPLICATE < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"held_out_items": ["a/brive"]}, "item 'a/brive' matches nothing in the survey; the nearest is 'a/bribe'"),
+        ({"train_items": ["z/*"]}, r"item 'z/\*' matches nothing"),
+        ({"held_out_countries": ["Sweden"]}, "country 'SWE' matches nothing in the survey"),
+        ({"held_out_countries": ["Norwya"]}, "unknown country 'Norwya'.*Norway"),
+        ({"held_out_items": ["a/*"], "train_items": ["a/god"]}, "item 'a/god' is named both"),
+        ({"held_out_countries": ["USA"], "train_countries": ["US"]}, "country 'USA' is named both"),
+        ({"held_out_country_share": 1.5}, "held_out_country_share must be between 0 and 1, got 1.5"),
+        ({"held_out_item_share": -0.1}, "held_out_item_share must be between"),
+        ({"held_out_items": ["*"]}, "nothing to train on"),
+        ({"held_out_countries": ["*"]}, "nothing to train on"),
+    ],
+)
+def test_bad_splits_are_named(arguments: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_split(SURVEY, 0, **arguments)  # type: ignore[arg-type]
+
+
+def test_strata_and_items_that_no_side_can_use() -> None:
+    split = make_split(SURVEY, 0, ["a/god"], ["NOR", "Denmark"], held_out_country_share=0)
+    assert cell_stratum(split, "a/poor", "USA") == "train"
+    assert cell_stratum(split, "a/poor", "NOR") == "seen_items"
+    assert cell_stratum(split, "a/god", "NOR") == "held_out"
+    assert cell_stratum(split, "a/god", "USA") == "seen_countries"
+    assert unusable_items(SURVEY, split) == {"c/local": "training item asked in held-out countries only"}
+    other = make_split(SURVEY, 0, ["c/local"], ["NOR"], held_out_country_share=0)
+    assert unusable_items(SURVEY, other) == {"c/local": "held-out item asked in training countries only"}
+
+
+def test_the_split_of_the_quickstart() -> None:
+    survey = load_survey(
+        ["wvs3", "wvs_countries", "inglehart03", "wvs_us", "ess", "gss_abortion", "gss_spending", "cces16", "kakadu"]
+    )
+    split = make_split(
+        survey,
+        seed=0,
+        held_out_items=["wvs/bribe", "wvs/democracy", "wvs/poverty", "ess/*", "kakadu/*"],
+        held_out_countries=["AUS", "NOR", "SWE", "GBR", "BEL"],
+        train_items=["wvs/immigration", "wvs/strong_leader", "gss/*", "wvs_us/*", "cces/*"],
+        train_countries=["USA"],
+    )
+    assert len(split.held_out_items) == 18
+    assert unusable_items(survey, split) == {}
+    assert {"AUS", "NOR", "SWE", "GBR", "BEL"} <= set(split.held_out_countries)
+    assert len(split.held_out_countries) == 5 + round(0.35 * (len(survey.countries) - 6))
