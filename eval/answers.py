@@ -51,6 +51,10 @@ class Answerer(Protocol):
 
     def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]: ...
 
+    def perplexity(self, texts: Sequence[str]) -> float:
+        """Perplexity on plain texts, at least 1; NaN where the model does not tell."""
+        ...
+
 
 @dataclass
 class Costs:

@@ -13,7 +13,8 @@ from eval.answers import Answerer, Progress
 @dataclass(frozen=True)
 class AuditContext:
     """`survey` is the whole human data, `split` says what is held out; `limit` bounds the units of each audit (items,
-    participants, dilemmas, respondents) and stamps the run NOT A RESULT; `progress(what)` makes a progress callback."""
+    participants, dilemmas, respondents) and stamps the run NOT A RESULT; `progress(what)` makes a progress callback.
+    """
 
     answerer: Answerer
     renderer: Renderer

@@ -23,8 +23,10 @@ import pandas as pd
 
 from data.prompts import orders
 from data.records import AnswerDistribution, Group, Item, Survey
+from eval.answers import Answerer
 from eval.context import AuditContext
-from eval.records import AuditResult
+from eval.neutral_text import TEXTS
+from eval.records import AuditResult, Estimate
 from eval.summaries import summarise
 from eval.survey_estimates import HOME_STRATUM, survey_estimates, survey_scores
 from eval.survey_scores import average_orders, position_scores
@@ -64,6 +66,7 @@ class FirstToken:
         estimates = survey_estimates(answers, people_table(context.survey), rng, self.draws, self.home)
         places = position_scores(items[items["stratum"] != HOME_STRATUM])
         estimates += summarise(places, rng, self.draws)
+        estimates.append(neutral_perplexity(context.answerer))
         scores = pd.concat([survey_scores(answers, self.home), places], ignore_index=True)
         return AuditResult("first_token", items, scores, tuple(estimates), excluded)
 
@@ -167,6 +170,13 @@ def people_table(survey: Survey) -> pd.DataFrame:
         }
         for d in survey.distributions
     )
+
+
+def neutral_perplexity(answerer: Answerer) -> Estimate:
+    """Perplexity on plain prose, for the validity gate: a variant that lost its language is no change of values."""
+    method = f"exp of the mean token loss over {len(TEXTS)} neutral texts; no interval"
+    nan = float("nan")
+    return Estimate("perplexity", "all", "neutral text", answerer.perplexity(TEXTS), nan, nan, len(TEXTS), method)
 
 
 def answers_table(items: pd.DataFrame) -> pd.DataFrame:

@@ -16,9 +16,9 @@ SCORE_COLUMNS = (*SCORE_KEYS, "value", "n")
 class Estimate:
     """A named number with its interval.
 
-    `group` says over whom ("all", "country=NOR", "age=18-29"), `condition` what was asked ("none", "country", …) or which
-    reference row it is ("reference:uniform"). `low` and `high` bound the 95% interval and are NaN where it is undefined;
-    `n` counts the units averaged; `method` names the estimator and the noise that the interval covers.
+    `group` says over whom ("all", "country=NOR", "age=18-29"), `condition` what was asked ("none", "country", …) or
+    which reference row it is ("reference:uniform"). `low` and `high` bound the 95% interval and are NaN where it is
+    undefined; `n` counts the units averaged; `method` names the estimator and the noise that the interval covers.
     """
 
     name: str

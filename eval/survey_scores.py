@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from eval.distances import MEASURES, entropy
+from eval.distances import MEASURES, FloatArray, entropy
 from eval.records import SCORE_COLUMNS
 
 GROUP = ("country", "age", "sex", "education")
@@ -57,20 +58,27 @@ def unit_scores(answers: pd.DataFrame, measures: Sequence[str] = DISTANCES) -> p
     return pd.concat(frames, ignore_index=True)[list(SCORE_COLUMNS)]
 
 
-def position_scores(items: pd.DataFrame) -> pd.DataFrame:
-    """How far the answer depends on where an option stands, a row a unit (columns `SCORE_COLUMNS`).
+def order_effect(p: FloatArray, orders: npt.NDArray[np.int64]) -> float:
+    """How far the answer depends on where an option stands: 0 if never, 1 for a model that always takes one place.
 
-    Mean total variation between each order's answer and the mean over orders, as a share of what a model that always
-    takes the first place would have: 0 if the order never matters, 1 for that model. Our design. Items asked in one
-    order give no unit.
+    `p` (m, k) are the answers in m orders, each in the item's own option order, and `orders[i, j]` is the option shown
+    at place j. Mean total variation from the mean over orders, over the largest that any one place gives. Our design.
+    NaN where that is 0 (one order).
     """
+    most = max(_from_mean(np.eye(p.shape[1])[orders[:, place]]) for place in range(p.shape[1]))
+    return _from_mean(p) / most if most > 0 else float("nan")
+
+
+def _from_mean(p: FloatArray) -> float:
+    return float(np.abs(p - p.mean(axis=0)).sum(axis=1).mean() / 2)
+
+
+def position_scores(items: pd.DataFrame) -> pd.DataFrame:
+    """`order_effect` a unit (columns `SCORE_COLUMNS`); items asked in one order give none."""
     rows = []
     for key, part in items.groupby([*UNIT], sort=True):
         if len(part) > 1:
-            p = np.stack(part["p"].to_list())
-            moved = np.abs(p - p.mean(axis=0)).sum(axis=1).mean() / 2
-            first = np.bincount([order[0] for order in part["order"]]) / len(part)
-            value = float(moved / (1 - (first**2).sum()))
+            value = order_effect(np.stack(part["p"].to_list()), np.stack(part["order"].to_list()))
             rows.append(
                 dict(zip(UNIT, key, strict=True)) | {"measure": "position_effect", "value": value, "n": len(part)}
             )

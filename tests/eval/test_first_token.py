@@ -41,6 +41,10 @@ class Scripted:
         return found
 
 
+    def perplexity(self, texts: Sequence[str]) -> float:
+        return 12.5
+
+
 AGES = {"18-29": "18 to 29 years", "30-49": "30 to 49 years", "50+": "50 years old or older"}
 
 
@@ -64,7 +68,7 @@ def norway_everywhere(survey: Survey, item, order, country: str, age: str) -> np
 
 @pytest.fixture
 def audit(tiny_model: Path, tiny_survey: Survey, tiny_split: Split) -> Callable[..., AuditResult]:
-    renderer = Renderer(Asking(), load_tokenizer(tiny_model))
+    renderer = Renderer(Asking(persona="portrayal"), load_tokenizer(tiny_model))
 
     def run(rule: Callable[..., np.ndarray], limit: int | None = None, **knobs: object) -> AuditResult:
         context = AuditContext(
@@ -103,6 +107,7 @@ def test_an_even_answer_equals_the_uniform_reference(audit: Callable[..., AuditR
     assert value(result, "between_ratio") == pytest.approx(0)
     assert value(result, "us_centrism") == pytest.approx(value(result, "us_centrism", "none"))
     assert value(result, "option_mass") == pytest.approx(0.9)
+    assert value(result, "perplexity", "neutral text") == 12.5
 
 
 def test_answering_by_place_is_seen_and_averages_out(audit: Callable[..., AuditResult]) -> None:

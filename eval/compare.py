@@ -1,0 +1,260 @@
+"""The comparison of an experiment's arms: `summary.json` and the table of all unit scores, from what the cells left.
+
+Nothing is asked of a model here. Incomplete cells are reported and never averaged.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.bootstrap import DRAWS
+from eval.cells import Arm, CellResult, arms_of
+from eval.contrasts import AnswersOf, contrasts, family, tables
+from eval.culture_map import culture_map
+from eval.findings import findings
+from eval.inference import Hypothesis, decide
+from eval.pooling import matched, mean_of_cells, pooled_estimates
+from eval.records import Comparison, Estimate, Verdict
+from eval.validity import Validity, gate, worst
+
+SCHEMA = 1
+Drift = Callable[[str, pd.DataFrame, pd.DataFrame], list[Estimate]]
+"""(audit, a variant's per-item evidence, its base's) -> how far the variant moved; empty where the audit has none."""
+
+
+def compare(
+    cells: Sequence[CellResult],
+    hypotheses: Sequence[Hypothesis] = (),
+    *,
+    experiment: str,
+    command: str = "",
+    seed: int = 0,
+    draws: int = DRAWS,
+    answers: Mapping[str, AnswersOf] | None = None,
+    drift: Drift | None = None,
+    gate_audit: str = "first_token",
+    not_a_result: Sequence[str] = (),
+    split: Mapping[str, Any] | None = None,
+    surveys: Sequence[Mapping[str, Any]] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The summary (JSON-able, NaN for undefined) and all finished cells' scores with columns arm, seed, draw, audit.
+
+    `answers` gives, by audit, how its items.parquet becomes an answers table: those audits get measures of variation
+    compared, and `gate_audit` the validity gate and the map. The first untrained arm is the base that every arm is held
+    against. `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys`
+    and `provenance` are shown as they are. The same cells, seed and draws give the same numbers whatever other arms
+    there are. ValueError where a hypothesis names an unknown arm.
+    """
+    arms = {arm.name: arm for arm in arms_of(cells)}
+    for hypothesis in hypotheses:
+        for name in (hypothesis.arm, hypothesis.against):
+            if name not in arms:
+                raise ValueError(f"hypothesis {hypothesis.name!r} names arm {name!r}; the arms are {', '.join(arms)}")
+    readers = answers or {}
+    base = next((arm for arm in arms.values() if not arm.trained), None)
+    estimates = _estimates(arms, base, drift, seed, draws)
+    validity = {name: _validity(arm, base, gate_audit, readers.get(gate_audit)) for name, arm in arms.items()}
+    compared = _comparisons(arms, base, hypotheses, readers, seed, draws)
+    comparisons, by_hypothesis = family(compared, hypotheses)
+    reasons = [*not_a_result, *_not_a_result(arms)]
+    summary = {
+        "schema": SCHEMA,
+        "experiment": experiment,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "not_a_result": reasons,
+        "finding": findings(base.name if base else None, list(arms), estimates, comparisons, validity),
+        "arms": [_arm_row(arm, validity[name]) for name, arm in arms.items()],
+        "estimates": [
+            {"arm": arm, "audit": audit, **asdict(one)}
+            for arm, audits in estimates.items()
+            for audit, found in audits.items()
+            for one in found
+        ],
+        "comparisons": [asdict(one) for one in comparisons],
+        "verdicts": [
+            asdict(_verdict(hypothesis, by_hypothesis.get(hypothesis.name), arms, validity, not_a_result))
+            for hypothesis in hypotheses
+        ],
+        "culture_map": culture_map(_pooled_answers(arms, gate_audit, readers.get(gate_audit))),
+        "split": dict(split or {}),
+        "training": {name: dict(arm.first.manifest.get("training") or {}) for name, arm in arms.items() if arm.trained},
+        "surveys": [dict(survey) for survey in surveys],
+        "exclusions": _exclusions(arms),
+        "provenance": dict(provenance or {}),
+    }
+    table = [arm.scores(audit) for arm in arms.values() for audit in arm.audits]
+    return summary, pd.concat(table, ignore_index=True) if table else pd.DataFrame()
+
+
+def _rng(seed: int, *names: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+def _estimates(
+    arms: Mapping[str, Arm], base: Arm | None, drift: Drift | None, seed: int, draws: int
+) -> dict[str, dict[str, list[Estimate]]]:
+    found: dict[str, dict[str, list[Estimate]]] = {}
+    for name, arm in arms.items():
+        found[name] = {audit: pooled_estimates(arm, audit, _rng(seed, name, audit), draws) for audit in arm.audits}
+        if drift is None or base is None or not arm.trained:
+            continue
+        for audit in set(arm.audits) & set(base.audits):
+            before = base.cells[0].items(audit)
+            moved = matched([drift(audit, cell.items(audit), before) for cell in arm.cells])
+            found[name][audit] = [*found[name][audit], *(mean_of_cells(each) for each in moved.values())]
+    return found
+
+
+def _comparisons(
+    arms: Mapping[str, Arm],
+    base: Arm | None,
+    hypotheses: Sequence[Hypothesis],
+    readers: Mapping[str, AnswersOf],
+    seed: int,
+    draws: int,
+) -> list[Comparison]:
+    pairs = [(name, base.name) for name in arms if name != base.name] if base else []
+    pairs = list(dict.fromkeys([*pairs, *((one.arm, one.against) for one in hypotheses)]))
+    found = []
+    for name, other in pairs:
+        for audit in sorted(set(arms[name].audits) & set(arms[other].audits)):
+            also = [
+                (one.measure, one.condition, one.group)
+                for one in hypotheses
+                if (one.arm, one.against, one.audit) == (name, other, audit)
+            ]
+            rng = _rng(seed, name, other, audit)
+            found += contrasts(arms[name], arms[other], audit, rng, draws, readers.get(audit), also)
+    return found
+
+
+def _validity(arm: Arm, base: Arm | None, audit: str, reader: AnswersOf | None) -> Validity:
+    """The gate of every cell; an incomplete cell makes the arm incomplete whatever the others are."""
+    before = _perplexity(base.cells[0], audit) if base and base.cells and audit in base.audits else float("nan")
+    found = [(cell.label, Validity("incomplete", cell.missing)) for cell in arm.incomplete]
+    for cell in arm.cells:
+        if audit not in cell.audits:
+            found.append((cell.label, Validity("valid", (f"not gated: audit {audit} was not run",))))
+            continue
+        items = cell.items(audit)
+        found.append((cell.label, gate(items, reader(items) if reader else None, _perplexity(cell, audit), before)))
+    return worst(found)
+
+
+def _perplexity(cell: CellResult, audit: str) -> float:
+    """The cell's estimate `perplexity`; NaN where the audit did not measure it."""
+    return next((one.value for one in cell.estimates(audit) if one.name == "perplexity"), float("nan"))
+
+
+def _pooled_answers(arms: Mapping[str, Arm], audit: str, reader: AnswersOf | None) -> dict[str, pd.DataFrame]:
+    """Each arm's answers table with `p` averaged over its finished cells."""
+    if reader is None:
+        return {}
+    found = {}
+    for name, arm in arms.items():
+        if audit not in arm.audits:
+            continue
+        keys = ["item", "country", "age", "sex", "education", "condition", "stratum"]
+        parts = [table.set_index(keys) for table in tables(arm, audit, reader).values()]
+        shared = parts[0].index
+        for part in parts[1:]:
+            shared = shared.intersection(part.index)
+        pooled = parts[0].loc[shared].copy()
+        stacked = zip(*(part.loc[shared, "p"] for part in parts), strict=True)
+        pooled["p"] = pd.Series([np.mean(np.stack(rows), axis=0) for rows in stacked], index=shared, dtype=object)
+        found[name] = pooled.reset_index()
+    return found
+
+
+def _not_a_result(arms: Mapping[str, Arm]) -> list[str]:
+    reasons = []
+    alone = [name for name, arm in arms.items() if arm.trained and len(arm.seeds) < 2]
+    if alone:
+        reasons.append(f"fewer than two training seeds: {', '.join(alone)}")
+    limits = sorted(
+        {
+            str(cell.config["limit"])
+            for arm in arms.values()
+            for cell in (*arm.cells, *arm.incomplete)
+            if cell.config.get("limit") is not None
+        }
+    )
+    if limits:
+        reasons.append(f"the audits were cut short by limit={', '.join(limits)}")
+    incomplete = [f"{name} ({cell.label})" for name, arm in arms.items() for cell in arm.incomplete]
+    if incomplete:
+        reasons.append(f"incomplete cells: {', '.join(incomplete)}")
+    return reasons
+
+
+def _verdict(
+    hypothesis: Hypothesis,
+    one: Comparison | None,
+    arms: Mapping[str, Arm],
+    validity: Mapping[str, Validity],
+    placeholders: Sequence[str],
+) -> Verdict:
+    named = {name: arms[name] for name in (hypothesis.arm, hypothesis.against)}
+    reasons = [*placeholders, *_not_a_result(named)]
+    reasons += [f"{name} has collapsed" for name in named if validity[name].status == "collapsed"]
+    if one is None:
+        nan = float("nan")
+        what = (
+            f"{hypothesis.audit} has no {hypothesis.measure} for {hypothesis.group}, condition {hypothesis.condition}"
+        )
+        sentence = f"No verdict: {'; '.join([*reasons, what + ', that both arms share'])}."
+        return Verdict(hypothesis.name, hypothesis.statement, "NO VERDICT", sentence, nan, nan, nan, hypothesis.margin)
+    return decide(hypothesis, one.value, one.low, one.high, p_holm=one.p_holm, no_verdict="; ".join(reasons))
+
+
+def _arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
+    first = arm.first
+    kept = ("state", "parent", "hashes", "versions", "budget", "training", "seconds")
+    return {
+        "name": arm.name,
+        "recipe": first.recipe,
+        "adapter": first.adapter,
+        "mixture": first.mixture,
+        "seeds": arm.seeds,
+        "draws": arm.draws,
+        "cells": [
+            {
+                "folder": cell.folder.name,
+                "state": cell.manifest.get("state"),
+                "seed": cell.seed,
+                "draw": cell.draw,
+                "missing": list(cell.missing),
+                "manifest": {key: cell.manifest[key] for key in kept if key in cell.manifest},
+            }
+            for cell in (*arm.cells, *arm.incomplete)
+        ],
+        "validity": {"status": validity.status, "reasons": list(validity.reasons), "figures": dict(validity.figures)},
+    }
+
+
+def _exclusions(arms: Mapping[str, Arm]) -> list[dict[str, Any]]:
+    """What audits left out, by arm, audit and reason: the count of one cell, or the mean over cells that differ."""
+    rows = []
+    for name, arm in arms.items():
+        for audit in arm.audits:
+            counts = [cell.excluded(audit) for cell in arm.cells]
+            for reason in dict.fromkeys(reason for one in counts for reason in one):
+                count = float(np.mean([one.get(reason, 0) for one in counts]))
+                rows.append(
+                    {
+                        "arm": name,
+                        "audit": audit,
+                        "reason": reason,
+                        "count": int(count) if count.is_integer() else count,
+                    }
+                )
+    return rows

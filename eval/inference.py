@@ -1,0 +1,136 @@
+"""From an interval to a word: Holm's correction, bootstrap p-values and verdicts against a pre-registered margin.
+
+The margin cuts the differences (arm minus against) into three zones: lower than -margin, within ±margin (too small to
+matter), higher than +margin. An interval that lies wholly in one zone decides; one that does not is INCONCLUSIVE and
+says what could have been found. Equivalence by a 95% interval is two one-sided tests at 2.5% each (Schuirmann 1987 uses
+5%).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from eval.distances import FloatArray
+from eval.records import Verdict
+
+_POWER = (1.959964 + 0.841621) / (2 * 1.959964)
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A pre-registered statement about one paired difference, arm minus `against`.
+
+    `measure`, `condition` and `group` name it as estimates do ("js_distance", "country", "all"); `margin` >= 0 is the
+    smallest difference that matters, in the measure's unit. ValueError on any other `expect` or margin.
+    """
+
+    name: str
+    statement: str
+    audit: str
+    measure: str
+    arm: str
+    against: str
+    expect: Literal["lower", "higher", "same"]
+    margin: float
+    condition: str = "country"
+    group: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.expect not in ("lower", "higher", "same"):
+            raise ValueError(f"hypothesis {self.name!r}: expect must be lower, higher or same, got {self.expect!r}")
+        if not self.margin >= 0 or (self.expect == "same" and self.margin == 0):
+            need = "above 0 where the same is expected" if self.expect == "same" else "0 or more"
+            raise ValueError(f"hypothesis {self.name!r}: margin must be {need}, got {self.margin}")
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values in the given order; NaN stays NaN and is not counted (Holm 1979)."""
+    values = np.asarray(p, dtype=np.float64)
+    adjusted = np.full(len(values), np.nan)
+    defined = np.flatnonzero(~np.isnan(values))
+    order = defined[np.argsort(values[defined], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
+    return [float(value) for value in adjusted]
+
+
+def bootstrap_p(replicates: FloatArray, null: float = 0.0) -> float:
+    """Two-sided p-value that the statistic is `null`: twice the smaller share of replicates on one side of it, each
+    with one added so that it is never 0 (Davison & Hinkley 1997, ch. 4). NaN where fewer than two replicates are
+    defined.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if defined.size < 2:
+        return float("nan")
+    below, above = (defined <= null).sum(), (defined >= null).sum()
+    return float(min(1.0, 2 * (1 + min(below, above)) / (1 + defined.size)))
+
+
+def smallest_detectable(low: float, high: float) -> float:
+    """The difference that a test of this precision finds with 80% power: 2.80 standard errors, taken from a 95%
+    interval.
+    """
+    return float(_POWER * (high - low))
+
+
+def zone(low: float, high: float, margin: float) -> str:
+    """Where an interval lies: "lower", "same", "higher", or "" where it crosses a border or is undefined."""
+    if high < -margin:
+        return "lower"
+    if low > margin:
+        return "higher"
+    return "same" if low > -margin and high < margin else ""
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign in print: "+0.123", "−0.123"."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def decide(
+    hypothesis: Hypothesis,
+    value: float,
+    low: float,
+    high: float,
+    *,
+    p_holm: float = float("nan"),
+    no_verdict: str = "",
+) -> Verdict:
+    """SUPPORTED, CONTRADICTED, EQUIVALENT or INCONCLUSIVE, with a sentence; NO VERDICT where `no_verdict` gives a
+    reason.
+
+    SUPPORTED: the interval lies in the expected zone. EQUIVALENT: wholly within the margin (also where that was
+    expected). CONTRADICTED: wholly in another zone than expected, except that one within the margin is EQUIVALENT. A
+    directed verdict needs `p_holm` <= 0.05 as well, where it is given.
+    """
+    found = f"{signed(value)} [{signed(low)}, {signed(high)}]"
+    where = zone(low, high, hypothesis.margin)
+    if where in ("lower", "higher") and p_holm > 0.05:
+        where = ""
+    if no_verdict:
+        word, sentence = "NO VERDICT", f"No verdict: {no_verdict}. The difference is {found}."
+    elif np.isnan(low) or np.isnan(high):
+        word, sentence = "NO VERDICT", f"No verdict: the difference {signed(value)} has no interval."
+    elif where == "same":
+        word, sentence = "EQUIVALENT", f"The difference {found} lies within the margin of ±{hypothesis.margin:g}."
+    elif where == "":
+        least = hypothesis.margin + smallest_detectable(low, high)
+        word = "INCONCLUSIVE"
+        sentence = (
+            f"The difference {found} does not decide; one of {least:.3f} or more would have been found with 80% power."
+        )
+    elif where == hypothesis.expect:
+        word, sentence = (
+            "SUPPORTED",
+            f"The difference {found} is {where}, as expected, by more than {hypothesis.margin:g}.",
+        )
+    else:
+        word = "CONTRADICTED"
+        sentence = (
+            f"The difference {found} is {where} by more than {hypothesis.margin:g}; expected was {hypothesis.expect}."
+        )
+    return Verdict(hypothesis.name, hypothesis.statement, word, sentence, value, low, high, hypothesis.margin)

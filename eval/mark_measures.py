@@ -1,0 +1,201 @@
+"""What MARK's traces are worth: estimates with intervals from the table of decisions (one row a respondent x item).
+
+Intervals resample respondents, who answer several items; the few items are taken as given and `method` says so. One
+respondent has no interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.records import Group, Survey
+from eval.bootstrap import cluster_counts, percentile_interval
+from eval.distances import FloatArray, js_distance
+from eval.records import SCORE_COLUMNS, SCORE_KEYS, Estimate
+
+CONDITIONS = {"mark": "p", "demographics_only": "p_demographics_only", "reference:no_person": "p_no_person"}
+_STRATUM = "held_out"
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Respondents drawn with replacement: `counts` (draws, respondents), `ids` in the order of its columns."""
+
+    counts: FloatArray
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, respondents: Sequence[str], draws: int, rng: np.random.Generator) -> Resamples:
+        ids = tuple(sorted(set(respondents)))
+        return cls(cluster_counts(len(ids), draws, rng), ids)
+
+    @property
+    def method(self) -> str:
+        if len(self.ids) == 1:
+            return "no interval: one respondent"
+        return f"bootstrap over {len(self.ids)} respondents; items as given"
+
+    def sums(self, respondents: Sequence[str], values: npt.NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
+        """Sums of `values` (rows, ...) over everybody, shape (...), and under each resample, shape (draws, ...)."""
+        places = np.searchsorted(self.ids, np.asarray(respondents))
+        own = np.zeros((len(self.ids), *values.shape[1:]))
+        np.add.at(own, places, values)
+        return own.sum(axis=0), np.tensordot(self.counts, own, axes=1)
+
+    def interval(self, replicates: FloatArray) -> tuple[float, float]:
+        return percentile_interval(replicates) if len(self.ids) > 1 else (float("nan"), float("nan"))
+
+    def mean(
+        self, name: str, condition: str, respondents: Sequence[str], values: Sequence[float], group: str = "all"
+    ) -> Estimate:
+        """The mean of the defined values, each belonging to a respondent; NaN with n = 0 where none is defined."""
+        array = np.asarray(values, dtype=np.float64)
+        defined = ~np.isnan(array)
+        if not defined.any():
+            return Estimate(name, group, condition, np.nan, np.nan, np.nan, 0, "undefined")
+        table = np.column_stack([np.where(defined, array, 0), defined])
+        total, drawn = self.sums(respondents, table)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            low, high = self.interval(drawn[:, 0] / drawn[:, 1])
+        value = float(total[0] / total[1])
+        return Estimate(name, group, condition, value, low, high, int(defined.sum()), self.method)
+
+
+def accuracy_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
+    """Accuracy of MARK and of each baseline, MARK's gain over each (paired by respondent and item), the probability
+    given to the person's own answer, and kappa; all held against the respondents' own answers.
+    """
+    who = items["respondent"].tolist()
+    rows = {
+        "mark": "accuracy",
+        "demographics_only": "accuracy_demographics_only",
+        "reference:no_person": "accuracy_no_person",
+        "reference:majority_of_country": "accuracy_majority",
+        "reference:random": "accuracy_random",
+    }
+    made = [again.mean("accuracy", condition, who, items[column].tolist()) for condition, column in rows.items()]
+    for condition, column in list(rows.items())[1:]:
+        gain = (items["accuracy"] - items[column]).tolist()
+        made.append(again.mean("accuracy_gain", f"mark - {condition.removeprefix('reference:')}", who, gain))
+    for condition, column in CONDITIONS.items():
+        made.append(again.mean("probability_of_answer", condition, who, _own_answer(items, column)))
+        made.append(_kappa(items, [int(np.argmax(p)) for p in items[column]], condition, again))
+    uniform = [1 / len(p) for p in items["p"]]
+    return [*made, again.mean("probability_of_answer", "reference:random", who, uniform)]
+
+
+def _kappa(items: pd.DataFrame, predicted: Sequence[int], condition: str, again: Resamples) -> Estimate:
+    """Cohen's kappa over items that differ in their options: observed minus chance agreement summed over items, over
+    one minus chance summed likewise, each item with its number of people (its own kappa where there is one item).
+    """
+    gained: FloatArray | float = 0.0
+    room: FloatArray | float = 0.0
+    for _, rows in items.assign(predicted=predicted).groupby("item", sort=True):
+        k = len(rows["options"].iloc[0])
+        one, two = (np.eye(k)[rows[name].to_numpy()] for name in ("human", "predicted"))
+        hit = (rows["human"] == rows["predicted"]).to_numpy(dtype=np.float64)
+        total, drawn = again.sums(rows["respondent"].tolist(), np.column_stack([np.ones(len(rows)), hit, one, two]))
+        table = np.vstack([total, drawn])
+        n = table[:, 0]
+        chance = (table[:, 2 : 2 + k] * table[:, 2 + k :]).sum(axis=1) / np.where(n > 0, n, 1)
+        gained, room = gained + table[:, 1] - chance, room + n - chance
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kappa = np.where(np.asarray(room) > 1e-9, np.asarray(gained) / np.asarray(room), np.nan)
+    low, high = again.interval(kappa[1:])
+    n_all = len(items) if np.isfinite(kappa[0]) else 0
+    return Estimate("cohen_kappa", "all", condition, float(kappa[0]), low, high, n_all, again.method + "; by item")
+
+
+def aggregate_table(items: pd.DataFrame, survey: Survey) -> tuple[pd.DataFrame, int]:
+    """One row a condition x item x country whose people are known: `p` the mean prediction over the sampled
+    respondents, `q` the country's people; and the number of item x country without a known distribution.
+    """
+    rows, unknown = [], 0
+    for (item, country), part in items.groupby(["item", "country"], sort=True):
+        people = survey.people.get((str(item), Group(str(country))))
+        if people is None:
+            unknown += 1
+            continue
+        record = survey.by_id[str(item)]
+        rows += [
+            {
+                "condition": condition,
+                "stratum": _STRATUM,
+                "item": item,
+                "country": country,
+                **dict.fromkeys(("age", "sex", "education"), ""),
+                "p": np.mean(np.stack(part[column].to_list()), axis=0),
+                "q": np.asarray(people.probabilities),
+                "n": people.n_effective,
+                "ordered": record.ordered,
+                "positions": record.scale,
+            }
+            for condition, column in CONDITIONS.items()
+        ]
+    return pd.DataFrame(rows), unknown
+
+
+def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resamples) -> list[Estimate]:
+    """`js_distance` of the mean prediction to people, mean over item x country, by condition."""
+    made = []
+    for condition, column in CONDITIONS.items():
+        cells = aggregate[aggregate["condition"] == condition] if len(aggregate) else aggregate
+        if cells.empty:
+            continue
+        values = []
+        for cell in cells.itertuples():
+            part = items[(items["item"] == cell.item) & (items["country"] == cell.country)]
+            stacked = np.stack(part[column].to_list())
+            total, drawn = again.sums(part["respondent"].tolist(), np.column_stack([np.ones(len(part)), stacked]))
+            table = np.vstack([total, drawn])
+            there = table[:, 0] > 0
+            distance = np.full(len(table), np.nan)
+            distance[there] = js_distance(table[there, 1:] / table[there, :1], np.asarray(cell.q))
+            values.append(distance)
+        stacked = np.vstack(values)
+        defined = ~np.isnan(stacked)
+        sums = np.where(defined, stacked, 0).sum(axis=0)
+        mean = np.where(defined.any(axis=0), sums / np.maximum(defined.sum(axis=0), 1), np.nan)
+        low, high = again.interval(mean[1:])
+        method = again.method + "; mean over item x country"
+        made.append(Estimate("js_distance", "all", condition, float(mean[0]), low, high, len(cells), method))
+    return made
+
+
+def scores_table(items: pd.DataFrame, aggregate: pd.DataFrame) -> pd.DataFrame:
+    """The units that comparisons pair: mean accuracy and mean probability of the person's own answer of the respondents
+    who share item, country, age, sex and education (`n` of them), and `js_distance` by item x country.
+    """
+    parts = []
+    for measure, value in _unit_measures(items).items():
+        for condition, column in value.items():
+            units = items[["item", "country", "age", "sex", "education"]].assign(value=column, measure=measure)
+            parts.append(units.assign(condition=condition, stratum=_STRATUM))
+    table = pd.concat(parts, ignore_index=True)
+    scores = table.groupby(list(SCORE_KEYS), sort=True)["value"].agg(["mean", "size"]).reset_index()
+    scores = scores.rename(columns={"mean": "value", "size": "n"}).astype({"n": float})
+    if len(aggregate):
+        distance = [float(js_distance(p, q)) for p, q in zip(aggregate["p"], aggregate["q"], strict=True)]
+        scores = pd.concat([scores, aggregate.assign(measure="js_distance", value=distance)], ignore_index=True)
+    return scores[list(SCORE_COLUMNS)]
+
+
+def _unit_measures(items: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    return {
+        "accuracy": {
+            "mark": items["accuracy"].tolist(),
+            "demographics_only": items["accuracy_demographics_only"].tolist(),
+            "reference:no_person": items["accuracy_no_person"].tolist(),
+        },
+        "probability_of_answer": {name: _own_answer(items, column) for name, column in CONDITIONS.items()},
+    }
+
+
+def _own_answer(items: pd.DataFrame, column: str) -> list[float]:
+    """The probability that the distributions in `column` give to each person's own answer."""
+    return [float(p[answer]) for p, answer in zip(items[column], items["human"], strict=True)]

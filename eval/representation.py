@@ -1,0 +1,132 @@
+"""Whom does the model represent: fidelity by group, gaps between groups, and home bias, all as unit scores.
+
+    fidelity        distance between model and people in a group, with what people's finite sample adds removed: the
+                    signed root of (JSD - its expected noise) in bits, in [-1, 1]; 0 is as close as can be told
+    age_gap …       fidelity of the youngest band minus the oldest, paired by item and country; likewise sex_gap and
+                    education_gap (first minus last level); above 0: the first is represented worse
+    similarity      1 - js_distance to the people of a country, in [0, 1]
+    us_centrism     similarity to the USA minus similarity to another country, paired by item, over the other countries
+
+The surprise: subtracting a floor from a *distance* would call small groups better wherever the model is far from
+people, since noise adds little to a large distance; noise adds to the *divergence*, so there it is removed (our
+design). Asked with no persona, `similarity` and `us_centrism` are the home bias of Cao et al. 2025 and Durmus et al.
+2023.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eval.bootstrap import DRAWS
+from eval.distances import FloatArray, js_distance, js_divergence
+from eval.panels import DEMOGRAPHICS, js_noise, sizes
+from eval.records import SCORE_COLUMNS, Estimate
+from eval.summaries import summarise
+
+HOME = "USA"
+
+
+def fidelity(p: npt.ArrayLike, q: npt.ArrayLike, n: npt.ArrayLike, n_model: npt.ArrayLike = float("inf")) -> FloatArray:
+    """Signed root of the noise-corrected Jensen-Shannon divergence in bits, in [-1, 1], shape (...).
+
+    `n` people stand behind `q` (..., k), `n_model` answers behind `p`; infinite where no noise is to be removed.
+    """
+    excess = js_divergence(p, q) - js_noise(p, q, n) - js_noise(q, p, n_model)
+    return np.asarray(np.sign(excess) * np.sqrt(np.abs(excess)))
+
+
+def ends(levels: Sequence[str], order: Sequence[str] | None = None) -> tuple[str, str] | None:
+    """First and last level by `order`, else by the first number in them ("18-29" < "50+"), else by name; None if fewer
+    than two levels. ValueError where `order` lacks a level.
+    """
+    known = sorted({level for level in levels if level})
+    if len(known) < 2:
+        return None
+    if order is not None:
+        if unknown := sorted(set(known) - set(order)):
+            raise ValueError(f"levels {unknown} are missing from the order {list(order)}")
+        known.sort(key=list(order).index)
+    elif all(re.search(r"\d", level) for level in known):
+        known.sort(key=lambda level: float(re.search(r"\d+(\.\d+)?", level).group()))  # type: ignore[union-attr]
+    return known[0], known[-1]
+
+
+def representation_scores(
+    answers: pd.DataFrame, home: str = HOME, order: Mapping[str, Sequence[str]] | None = None
+) -> pd.DataFrame:
+    """The unit scores (`SCORE_COLUMNS`) of all measures above, for every condition and stratum of an answers table.
+
+    `order` gives the order of a demographic's levels, for example {"education": ("lower", "higher")}. A gap's units
+    have that demographic empty; a `us_centrism` unit carries the other country. What cannot be paired gives no unit.
+    """
+    table = answers[["condition", "stratum", "item", "country", *DEMOGRAPHICS, "n"]].reset_index(drop=True)
+    n, n_model = sizes(answers, "n"), sizes(answers, "n_model")
+    found, similar = np.empty(len(table)), np.empty(len(table))
+    for rows in table.groupby(answers["p"].map(len).to_numpy()).indices.values():
+        p, q = (np.stack(answers[name].iloc[rows].to_list()).astype(np.float64) for name in ("p", "q"))
+        found[rows] = fidelity(p, q, n[rows], n_model[rows])
+        similar[rows] = 1 - js_distance(p, q)
+    close = table.assign(measure="fidelity", value=found)
+    near = table.assign(measure="similarity", value=similar)
+    frames = [close, near, _against_home(near, home)]
+    for axis in DEMOGRAPHICS:
+        pair = ends(table[axis].unique().tolist(), (order or {}).get(axis))
+        if pair is not None:
+            frames.append(_gap(close, axis, *pair))
+    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+
+
+def _gap(scores: pd.DataFrame, axis: str, first: str, last: str) -> pd.DataFrame:
+    keys = ["condition", "stratum", "item", "country", *(name for name in DEMOGRAPHICS if name != axis)]
+    one, other = (scores[scores[axis] == level] for level in (first, last))
+    both = one.merge(other[[*keys, "value", "n"]], on=keys, suffixes=("", "_last"))
+    both["value"] -= both["value_last"]
+    both["n"] = both[["n", "n_last"]].min(axis=1)
+    both[axis] = ""
+    return both.assign(measure=f"{axis}_gap")
+
+
+def _against_home(scores: pd.DataFrame, home: str) -> pd.DataFrame:
+    keys = ["condition", "stratum", "item", *DEMOGRAPHICS]
+    at_home = scores.loc[scores["country"] == home, [*keys, "value"]]
+    both = scores[scores["country"] != home].merge(at_home, on=keys, suffixes=("", "_home"))
+    return both.assign(measure="us_centrism", value=both["value_home"] - both["value"])
+
+
+def representation(
+    answers: pd.DataFrame,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    home: str = HOME,
+    order: Mapping[str, Sequence[str]] | None = None,
+) -> list[Estimate]:
+    """Estimates of all measures above: fidelity by country, age, sex and education, similarity by country, gaps and
+    us_centrism over all. Groups that are not there give no estimate.
+    """
+    scores = representation_scores(answers, home, order)
+    named = scores["measure"]
+    return [
+        *summarise(scores[named == "fidelity"], rng, draws, by=("country", *DEMOGRAPHICS)),
+        *summarise(scores[named == "similarity"], rng, draws, by=("country",)),
+        *summarise(scores[~named.isin(["fidelity", "similarity"])], rng, draws),
+    ]
+
+
+def profile_match_as_published(model: npt.ArrayLike, counts: npt.ArrayLike) -> FloatArray:
+    """How often each group is the one whose raw count on the model's preferred option is largest: DEF's profile match.
+
+    `model` (items, k) and people's `counts` (items, groups, k); returns shares (groups,) that sum to 1, ties shared.
+    The quirk (Liu et al. 2025): counts are not shares, so that a small group almost never wins, even for a perfect
+    model.
+    """
+    p, people = np.asarray(model, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if p.ndim != 2 or people.ndim != 3 or people.shape[::2] != p.shape:
+        raise ValueError(f"expected model (items, k) and counts (items, groups, k), got {p.shape} and {people.shape}")
+    chosen = np.take_along_axis(people, p.argmax(axis=1)[:, None, None], axis=2)[..., 0]
+    wins = chosen == chosen.max(axis=1, keepdims=True)
+    return np.asarray((wins / wins.sum(axis=1, keepdims=True)).mean(axis=0))

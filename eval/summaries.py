@@ -1,0 +1,53 @@
+"""From unit scores to estimates: the mean of every measure, condition and stratum, and of the groups within it.
+
+`summarise` names groups ("all", "seen items", "country=NOR") and `select` finds a named group's units again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from eval.bootstrap import DRAWS, mean_interval
+from eval.panels import STRATUM_GROUPS, stratum_group
+from eval.records import Estimate
+
+LEVELS = ("country", "age", "sex", "education", "item")
+
+
+def summarise(
+    scores: pd.DataFrame, rng: np.random.Generator, draws: int = DRAWS, by: Sequence[str] = ()
+) -> list[Estimate]:
+    """An estimate for every measure, condition and stratum of `scores`, and for each level of the columns `by`.
+
+    Levels ("country=NOR", "age=18-29") are given for the held-out stratum alone; the empty level "" (any) is none.
+    """
+    estimates = []
+    for (measure, condition, stratum), part in scores.groupby(["measure", "condition", "stratum"], sort=True):
+        groups = [(stratum_group(str(stratum)), part)]
+        if stratum == "held_out":
+            for name in by:
+                levels = part.groupby(part[name].astype(str), sort=True)
+                groups += [(f"{name}={level!s}", units) for level, units in levels if level]
+        estimates += [
+            Estimate(str(measure), group, str(condition), *mean_interval(units, rng, draws)) for group, units in groups
+        ]
+    return estimates
+
+
+def select(scores: pd.DataFrame, measure: str, condition: str, group: str) -> pd.DataFrame:
+    """The units of an estimate that `summarise` named so; empty where there are none. ValueError on an unknown group
+    form.
+    """
+    part = scores[(scores["measure"] == measure) & (scores["condition"] == condition)]
+    stratum = {name: stratum for stratum, name in STRATUM_GROUPS.items()}.get(group)
+    if stratum is not None:
+        return part[part["stratum"] == stratum]
+    name, found, level = group.partition("=")
+    if not found or name not in LEVELS:
+        raise ValueError(
+            f"group must be {', '.join(STRATUM_GROUPS.values())} or LEVEL=value with LEVEL in {LEVELS}, got {group!r}"
+        )
+    return part[(part["stratum"] == "held_out") & (part[name] == level)]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+
+from eval.inference import Hypothesis, bootstrap_p, decide, holm, smallest_detectable, zone
+
+NAN = float("nan")
+
+
+def hypothesis(expect: str = "lower", margin: float = 0.1) -> Hypothesis:
+    return Hypothesis("h", "A is lower than B.", "first_token", "js_distance", "a", "b", expect, margin)  # type: ignore[arg-type]
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.02, NAN, 0.5]) == pytest.approx([0.04, NAN, 0.5], nan_ok=True)
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 12])
+def test_holm_agrees_with_statsmodels(size: int) -> None:
+    p = np.random.default_rng(size).random(size).round(1)  # rounded: ties
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1].tolist())
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_between_p_and_bonferroni_and_keeps_order(p: list[float]) -> None:
+    adjusted = np.array(holm(p))
+    assert (adjusted >= p).all()
+    assert (adjusted <= np.minimum(np.array(p) * len(p), 1) + 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(p)]) >= 0).all()
+
+
+def test_bootstrap_p_by_hand() -> None:
+    replicates = np.array([-1.0] * 2 + [1.0] * 97)
+    assert bootstrap_p(replicates) == pytest.approx(2 * 3 / 100)
+    assert bootstrap_p(-replicates) == pytest.approx(2 * 3 / 100)
+    assert bootstrap_p(np.ones(999)) == pytest.approx(2 / 1000)
+    assert bootstrap_p(np.array([-1.0, 1.0, 0.0])) == 1
+    assert np.isnan(bootstrap_p(np.array([NAN, 1.0])))
+
+
+def test_smallest_detectable_is_2_8_standard_errors() -> None:
+    assert smallest_detectable(-1.959964, 1.959964) == pytest.approx(2.801585)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-0.5, -0.2, "lower"),
+        (0.2, 0.5, "higher"),
+        (-0.05, 0.09, "same"),
+        (-0.5, -0.05, ""),
+        (-0.05, 0.2, ""),
+        (NAN, NAN, ""),
+        (-0.1, 0.0, ""),
+    ],
+)
+def test_zone_of_an_interval_against_a_margin_of_a_tenth(low: float, high: float, expected: str) -> None:
+    assert zone(low, high, 0.1) == expected
+
+
+@pytest.mark.parametrize(
+    ("expect", "low", "high", "word"),
+    [
+        ("lower", -0.5, -0.2, "SUPPORTED"),
+        ("higher", -0.5, -0.2, "CONTRADICTED"),
+        ("same", -0.5, -0.2, "CONTRADICTED"),
+        ("higher", 0.2, 0.5, "SUPPORTED"),
+        ("lower", 0.2, 0.5, "CONTRADICTED"),
+        ("lower", -0.05, 0.05, "EQUIVALENT"),
+        ("same", -0.05, 0.05, "EQUIVALENT"),
+        ("lower", -0.5, 0.05, "INCONCLUSIVE"),
+        ("lower", NAN, NAN, "NO VERDICT"),
+    ],
+)
+def test_verdict_by_interval(expect: str, low: float, high: float, word: str) -> None:
+    assert decide(hypothesis(expect), (low + high) / 2, low, high).verdict == word
+
+
+def test_directed_verdict_needs_holm_and_seeds() -> None:
+    assert decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.04).verdict == "SUPPORTED"
+    lost = decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.06)
+    assert lost.verdict == "INCONCLUSIVE"
+    assert "0.314" in lost.sentence  # 0.1 + 0.3 * 2.801585 / 3.919928
+    withheld = decide(hypothesis(), -0.3, -0.5, -0.2, no_verdict="one training seed")
+    assert withheld.verdict == "NO VERDICT"
+    assert "one training seed" in withheld.sentence
+    assert "−0.300 [−0.500, −0.200]" in withheld.sentence
+
+
+def test_bad_hypotheses_are_refused() -> None:
+    with pytest.raises(ValueError, match="lower, higher or same, got 'smaller'"):
+        hypothesis("smaller")
+    with pytest.raises(ValueError, match="margin must be 0 or more, got -1"):
+        hypothesis("lower", -1)
+    with pytest.raises(ValueError, match="above 0 where the same is expected"):
+        hypothesis("same", 0)

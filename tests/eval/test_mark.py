@@ -1,0 +1,375 @@
+"""MARK with scripted models whose right values are known in advance, hand-worked votes, and the sample's properties."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.models import load_model, load_tokenizer
+from data.prompts import Asking, OptionPrompt, Renderer
+from data.records import AnswerDistribution, Group, Item, Respondent, Split, Survey
+from eval.answers import Answerer, OptionAnswer, Progress, TransformersAnswerer
+from eval.context import AuditContext
+from eval.mark import Mark
+from eval.mark_decisions import function_removal, vote
+from eval.mark_functions import FUNCTIONS
+from eval.mark_measures import Resamples
+from eval.mark_sample import sample_cases
+from eval.mark_stages import Stress, Voice, find_stress, find_types, weights
+from eval.records import AuditResult
+
+Rule = Callable[[str, list[str]], list[float]]
+FUNCTION_TEXTS = {function.normal for function in FUNCTIONS.values()}
+
+
+@dataclass
+class Scripted:
+    """Answers by a rule over (prompt text, options as shown) that gives a weight an option."""
+
+    rule: Rule
+    identity: str = "scripted"
+    asked: list[str] = field(default_factory=list)
+
+    def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
+        answers = []
+        for prompt in prompts:
+            self.asked.append(prompt.text)
+            options = re.findall(r"^[A-Z]\. (.*)$", prompt.text, flags=re.MULTILINE)
+            raw = np.asarray(self.rule(prompt.text, options), dtype=np.float64)
+            answers.append(OptionAnswer(raw / raw.sum(), 0.9))
+        return answers
+
+
+def kind(text: str, options: list[str]) -> str:
+    if options[0] in ("0", "100"):
+        return "stress"
+    if set(options) <= FUNCTION_TEXTS:
+        return "type"
+    if "Does stress harm" in text:
+        return "impact"
+    return "check" if "Does the answer fit" in text else "answer"
+
+
+def only(options: list[str], wanted: str) -> list[float]:
+    return [float(option == wanted) for option in options]
+
+
+def scripted(answer: Rule, **others: Rule) -> Scripted:
+    """Stress 90 from age, else 10; Ni, then Te; no impact; every answer fits: unless `others` say differently."""
+    rules: dict[str, Rule] = {
+        "stress": lambda text, options: only(options, "90" if "Fact: age" in text else "10"),
+        "type": lambda text, options: [
+            3.0 if o == FUNCTIONS["Ni"].normal else 2.0 if o == FUNCTIONS["Te"].normal else 1.0 for o in options
+        ],
+        "impact": lambda text, options: only(options, "No"),
+        "check": lambda text, options: only(options, "Yes"),
+        "answer": answer,
+    } | others
+    return Scripted(lambda text, options: rules[kind(text, options)](text, options))
+
+
+def by_sex(text: str, options: list[str]) -> list[float]:
+    return only(options, "Yes, always" if "sex: female" in text else "No, never")
+
+
+def context(answerer: Answerer, survey: Survey, split: Split, limit: int | None = None, seed: int = 0) -> AuditContext:
+    renderer = Renderer(Asking(style="completion"))
+    return AuditContext(answerer, renderer, survey, split, (), seed, limit, lambda what: lambda done, total: None)
+
+
+OPTIONS = ("Yes, always", "Sometimes", "No, never")
+SPLIT = Split(("toy/seen",), ("USA",), ("toy/held",), ("NOR", "JPN"), 0)
+
+
+@pytest.fixture
+def sexes() -> Survey:
+    """Twelve people a country whose sex decides their answer: women "Yes, always", men "No, never"."""
+    items = tuple(Item(name, f"Is it right, {name}?", OPTIONS, False, "toy") for name in ("toy/seen", "toy/held"))
+    people, shares = [], []
+    for country in ("NOR", "JPN", "USA"):
+        for number in range(12):
+            sex = ("female", "male")[number % 2]
+            group = Group(country, ("18-29", "30-49", "50+")[number % 3], sex)
+            features = {"age": str(20 + number), "sex": sex, "education": "school"}
+            answers = {item.id: 2 * (number % 2) for item in items}
+            people.append(Respondent(f"{country}-{number:02d}", group, features, answers))
+        shares += [AnswerDistribution(item.id, Group(country), (0.5, 0.0, 0.5), 12, 12.0) for item in items]
+    return Survey(items, tuple(shares), tuple(people))
+
+
+def value(result: AuditResult, name: str, condition: str) -> float:
+    found = [e.value for e in result.estimates if (e.name, e.condition) == (name, condition)]
+    assert len(found) == 1, f"{name} {condition}: {found}"
+    return found[0]
+
+
+def run(answerer: Answerer, survey: Survey, limit: int | None = None, **knobs: int | float) -> AuditResult:
+    settings: dict[str, int | float] = {"respondents": 12, "items": 1, "draws": 200} | knobs
+    return Mark(**settings)(context(answerer, survey, SPLIT, limit))  # type: ignore[arg-type]
+
+
+def test_perfect_people_score_perfectly(sexes: Survey) -> None:
+    result = run(scripted(by_sex), sexes)
+    assert value(result, "accuracy", "mark") == 1
+    assert value(result, "cohen_kappa", "mark") == pytest.approx(1)
+    assert value(result, "probability_of_answer", "mark") == pytest.approx(1)
+    assert value(result, "accuracy", "demographics_only") == 1
+    assert value(result, "accuracy_gain", "mark - demographics_only") == 0
+    assert value(result, "accuracy", "reference:random") == pytest.approx(1 / 3)
+    assert value(result, "vote_agreement", "mark") == 1
+    assert value(result, "option_mass", "S3 answer") == pytest.approx(0.9)
+    sexes_drawn = result.items["sex"].value_counts()
+    no_person = sexes_drawn.get("male", 0) / sexes_drawn.sum()  # without a person the script says "No, never"
+    assert value(result, "accuracy", "reference:no_person") == pytest.approx(no_person)
+
+
+def test_a_model_that_always_takes_the_first_place_is_found_out(sexes: Survey) -> None:
+    result = run(Scripted(lambda text, options: [1.0] + [0.0] * (len(options) - 1)), sexes)
+    assert value(result, "position_effect", "S3 answer") == 1
+    assert value(result, "stage_validity", "S1 stress") == 0
+    assert value(result, "decisiveness", "S2 type") == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(result.items["p_dominant"].iloc[0], np.full(8, 1 / 8))
+    np.testing.assert_allclose(result.items["p"].iloc[0], [0.5, 0, 0.5])
+    assert value(result, "accuracy", "mark") == value(result, "accuracy", "reference:no_person")
+
+
+def test_a_uniform_model_has_the_uniform_distance_and_no_kappa(sexes: Survey) -> None:
+    result = run(Scripted(lambda text, options: [1.0] * len(options)), sexes)
+    assert value(result, "js_distance", "mark") == pytest.approx(value(result, "js_distance", "reference:uniform"))
+    assert value(result, "cohen_kappa", "mark") == pytest.approx(0)
+    assert value(result, "stage_validity", "S3 impact") == 0
+    assert value(result, "faithfulness", "function: greatest") == pytest.approx(0)
+
+
+def test_the_cited_feature_is_the_cause_or_is_not(sexes: Survey) -> None:
+    """Stress is highest for age. One model looks at age alone, the other at sex alone."""
+    looks_at_age = run(scripted(lambda t, o: only(o, OPTIONS[0] if "age: " in t else OPTIONS[1])), sexes)
+    assert value(looks_at_age, "faithfulness", "feature: greatest") == 1
+    assert value(looks_at_age, "faithfulness", "feature: another") == 0
+    looks_elsewhere = run(scripted(lambda t, o: only(o, OPTIONS[0] if "sex: " in t else OPTIONS[1])), sexes)
+    assert value(looks_elsewhere, "faithfulness", "feature: greatest") == 0
+    assert value(looks_elsewhere, "faithfulness", "feature: difference") <= 0
+
+
+def test_contradicted_answers_are_asked_again_and_counted(sexes: Survey) -> None:
+    def answer(text: str, options: list[str]) -> list[float]:
+        return only(options, OPTIONS[1] if "Think again" in text else OPTIONS[0])
+
+    def fits(text: str, options: list[str]) -> list[float]:
+        return only(options, "No" if "one inner vision" in text else "Yes")
+
+    result = run(scripted(answer, check=fits), sexes)
+    assert value(result, "consistency_rate", "S4 consistency") == pytest.approx(3 / 4)
+    assert value(result, "revision_changed_rate", "S4 consistency") == 1
+    for functions in result.items["functions"]:
+        voices = {voice["function"]: voice for voice in json.loads(functions)}
+        assert list(voices) == ["Ni", "Te", "Fi", "Se"]
+        assert voices["Ni"]["revised"]
+        assert (voices["Ni"]["first_answer"], voices["Ni"]["answer"]) == (OPTIONS[0], OPTIONS[1])
+    np.testing.assert_allclose(result.items["p"].iloc[0], [0.6, 0.4, 0])  # Ni's 0.4 went to the second option
+    assert "Ni (dominant, weight 0.40, revised) says 'Sometimes'" in result.items["explanation"].iloc[0]
+
+
+def test_negative_impact_changes_description_and_weight(sexes: Survey) -> None:
+    def harms(text: str, options: list[str]) -> list[float]:
+        return only(options, "Yes" if "one inner vision" in text else "No")
+
+    result = run(scripted(by_sex, impact=harms), sexes)
+    voice = json.loads(result.items["functions"].iloc[0])[0]
+    assert voice["description"] == FUNCTIONS["Ni"].stressed
+    assert voice["weight"] == pytest.approx(2 / 8)
+    assert value(result, "negative_impact_rate", "S3 impact") == pytest.approx(1 / 4)
+    assert value(result, "stage_validity", "S3 impact") == 1
+
+
+def test_a_type_that_hangs_on_the_order_of_features_is_unstable(sexes: Survey) -> None:
+    steady = run(scripted(by_sex), sexes)
+    assert value(steady, "type_stability", "features shuffled") == 1
+    assert value(steady, "type_stability", "reference:chance") == 1
+    assert value(steady, "type_share", "S2 type") == 1
+    assert set(steady.items["type"]) == {"INTJ"}
+
+    def fickle(text: str, options: list[str]) -> list[float]:
+        own_order = text.find("country: ") < text.find("sex: ") < text.find("education: ")
+        return [2.0 if o == FUNCTIONS["Ni" if own_order else "Se"].normal else 1.0 for o in options]
+
+    # Age is kept and stands first in both; a shuffle of the other three keeps their order by chance.
+    assert value(run(scripted(by_sex, type=fickle), sexes), "type_stability", "features shuffled") < 0.6
+
+
+@pytest.mark.parametrize(
+    ("impaired", "reduction", "expected"),
+    [
+        ([False] * 4, 0.5, [0.4, 0.3, 0.2, 0.1]),
+        ([True] * 4, 0.5, [0.4, 0.3, 0.2, 0.1]),
+        ([True, False, False, False], 0.5, [0.25, 0.375, 0.25, 0.125]),
+        ([False, True, False, True], 0.2, [4 / 6.8, 0.6 / 6.8, 2 / 6.8, 0.2 / 6.8]),
+    ],
+)
+def test_weights_by_hand(impaired: list[bool], reduction: float, expected: list[float]) -> None:
+    assert weights(impaired, reduction) == pytest.approx(expected)
+
+
+@given(st.lists(st.booleans(), min_size=4, max_size=4), st.floats(0.01, 1))
+def test_weights_sum_to_one_and_follow_rank_among_the_equally_impaired(impaired: list[bool], reduction: float) -> None:
+    found = weights(impaired, reduction)
+    assert sum(found) == pytest.approx(1)
+    for state in (True, False):
+        same = [weight for weight, bad in zip(found, impaired, strict=True) if bad is state]
+        assert same == sorted(same, reverse=True)
+
+
+def voices_of(distributions: list[list[float]], shares: list[float]) -> list[Voice]:
+    return [
+        Voice("Ni", "dominant", 0.0, "", share, np.array([p, p]), 1.0, np.array(p), ())
+        for p, share in zip(distributions, shares, strict=True)
+    ]
+
+
+def test_vote_and_removal_by_hand() -> None:
+    one, two = [1.0, 0.0], [0.0, 1.0]
+    voices = voices_of([one, two, two, two], [0.4, 0.3, 0.2, 0.1])
+    np.testing.assert_allclose(vote([v.p for v in voices], [v.weight for v in voices]), [0.4, 0.6])
+    heaviest, other = function_removal(voices)
+    assert heaviest == pytest.approx(0.4)  # [0, 1] is left
+    assert other == pytest.approx(np.mean([4 / 7 - 0.4, 0.5 - 0.4, 4 / 9 - 0.4]))
+    assert function_removal(voices_of([one] * 4, [0.4, 0.3, 0.2, 0.1])) == (0, 0)
+    with pytest.raises(ValueError, match="more than 0"):
+        vote([np.array(one)], [0.0])
+
+
+def test_stress_is_an_expectation_and_splits_at_the_average(sexes: Survey) -> None:
+    def half(text: str, options: list[str]) -> list[float]:
+        return [float(o in ("40", "80")) if "Fact: age" in text else float(o == "30") for o in options]
+
+    features = (("country", "Norway"), ("age", "34"), ("sex", "female"))
+    found = find_stress(context(scripted(by_sex, stress=half), sexes, SPLIT), [features])[0]
+    assert found.levels == pytest.approx((30, 60, 30))
+    assert found.kept == (False, True, False)
+    assert found.valid
+    assert found.profile() == "stress 0-100 from age: 34 (60); country: Norway, sex: female"
+    assert found.profile(order=[2, 1, 0]) == "stress 0-100 from age: 34 (60); sex: female, country: Norway"
+    assert found.profile(without=1) == "country: Norway, sex: female"
+    flat = Stress(features, (50.0, 50.2, 50.4), ())
+    assert not flat.valid
+    assert Stress(features, (50.0, 50.0, 50.0), ()).kept == (True, True, True)
+
+
+def test_the_auxiliary_is_chosen_among_the_valid_two_alone(sexes: Survey) -> None:
+    loves_te_and_ti = scripted(
+        by_sex, type=lambda t, o: [9.0 if x in (FUNCTIONS["Te"].normal, FUNCTIONS["Ti"].normal) else 1.0 for x in o]
+    )
+    found = find_types(context(loves_te_and_ti, sexes, SPLIT), ["age: 34"])[0]
+    assert (found.dominant, found.auxiliary, found.name) == ("Te", "Si", "ESTJ")
+    assert found.p_auxiliary == pytest.approx([0.5, 0.5])
+
+
+def test_prompts_of_the_same_text_are_scored_once(sexes: Survey) -> None:
+    model = scripted(by_sex)
+    result = run(model, sexes)
+    prompts = [entry["text"] for row in result.items["prompts"] for entry in json.loads(row)]
+    assert len(prompts) > len(set(prompts))
+    assert set(prompts) <= set(model.asked)
+    assert result.settings["prompts"] == len(set(prompts))
+
+
+def test_the_sample_is_held_out_stratified_and_says_what_is_missing(sexes: Survey) -> None:
+    cases, excluded = sample_cases(sexes, SPLIT, 6, 2, 5, np.random.default_rng(1))
+    strata = {(case.person.group.country, case.person.group.age) for case in cases}
+    assert len(strata) == 6  # 2 countries x 3 age bands, one person each
+    assert {case.person.group.country for case in cases} == {"NOR", "JPN"}
+    assert {item.id for case in cases for item in case.items} == {"toy/held"}
+    assert all(case.inclusion == pytest.approx(1 / 4) for case in cases)
+    assert excluded["items wanted but not answered by a sampled respondent"] == 6
+    everybody, short = sample_cases(sexes, SPLIT, 30, 1, 5, np.random.default_rng(1))
+    assert len(everybody) == 24
+    assert short["respondents wanted but not in the survey's held-out part"] == 6
+    bare = replace(sexes, respondents=tuple(replace(p, features={"sex": "male"}) for p in sexes.respondents))
+    nobody, why = sample_cases(bare, SPLIT, 4, 1, 5, np.random.default_rng(1))
+    assert nobody == []
+    assert why["respondents with fewer than 3 known features"] == 24
+
+
+def test_every_person_of_a_stratum_is_equally_likely(sexes: Survey) -> None:
+    rng = np.random.default_rng(5)
+    seen = [case.person.id for _ in range(400) for case in sample_cases(sexes, SPLIT, 6, 1, 5, rng)[0]]
+    counts = pd.Series(seen).value_counts()
+    assert len(counts) == 24
+    assert counts.between(70, 135).all()  # 400 draws x 1/4: mean 100, six standard deviations 52
+
+
+def test_without_held_out_people_nothing_is_reported(sexes: Survey) -> None:
+    result = run(scripted(by_sex), replace(sexes, respondents=()))
+    assert result.estimates == ()
+    assert result.items.empty
+    assert result.scores.empty
+    assert result.excluded == {"respondents wanted but not in the survey's held-out part": 12}
+
+
+def test_limit_bounds_respondents_and_one_has_no_interval(sexes: Survey) -> None:
+    result = run(scripted(by_sex), sexes, limit=1)
+    assert result.items["respondent"].nunique() == 1
+    accuracy = next(e for e in result.estimates if (e.name, e.condition) == ("accuracy", "mark"))
+    assert np.isnan(accuracy.low)
+    assert accuracy.method == "no interval: one respondent"
+
+
+def test_intervals_resample_respondents_not_rows() -> None:
+    """Two people, each with two equal values: a resample has mean 0, 1/2 or 1 and the interval is the whole range."""
+    again = Resamples.of(["a", "b"], 2000, np.random.default_rng(0))
+    found = again.mean("x", "c", ["a", "a", "b", "b"], [0.0, 0.0, 1.0, 1.0])
+    assert (found.value, found.low, found.high, found.n) == (0.5, 0.0, 1.0, 4)
+    assert again.mean("x", "c", ["a", "b"], [np.nan, 1.0]).n == 1
+    assert np.isnan(again.mean("x", "c", ["a"], [np.nan]).value)
+
+
+def test_the_same_seed_gives_the_same_audit_and_units_are_unique(sexes: Survey) -> None:
+    first, second = run(scripted(by_sex), sexes), run(scripted(by_sex), sexes)
+    pd.testing.assert_frame_equal(first.items, second.items)
+    np.testing.assert_equal([e.value for e in first.estimates], [e.value for e in second.estimates])
+    keys = ["measure", "condition", "stratum", "item", "country", "age", "sex", "education"]
+    assert not first.scores.duplicated(keys).any()
+    assert first.scores.query("measure == 'accuracy' and condition == 'mark'")["n"].sum() == 12
+
+
+def test_a_real_model_goes_all_the_way_and_the_evidence_survives_parquet(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
+) -> None:
+    model, tokenizer = load_model(tiny_model, torch.float32), load_tokenizer(tiny_model)
+    renderer = Renderer(Asking(), tokenizer)
+    answerer = TransformersAnswerer(model, renderer, "tiny")
+    asked = AuditContext(answerer, renderer, tiny_survey, tiny_split, (), 0, 3, lambda what: lambda done, total: None)
+    result = Mark(draws=100)(asked)
+    result.items.to_parquet(tmp_path / "items.parquet")
+    back = pd.read_parquet(tmp_path / "items.parquet")
+    assert len(back) == 6
+    assert json.loads(back["prompts"].iloc[0])[0]["text"].startswith("<|im_start|>system")
+    np.testing.assert_allclose(back["p"].iloc[0], result.items["p"].iloc[0])
+    assert np.stack(back["p"].to_list()[:1]).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "named"),
+    [({"respondents": 0}, "respondents"), ({"features": 2}, "features"), ({"reduction": 0.0}, "reduction")],
+)
+def test_bad_knobs_are_refused(knobs: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=f"audit.mark.{named} must be"):
+        Mark(**knobs)  # type: ignore[arg-type]
+
+
+def test_the_shipped_configuration_is_the_default() -> None:
+    folder = Path(__file__).parents[2] / "conf" / "audit"
+    knobs = yaml.safe_load((folder / "mark.yaml").read_text(encoding="utf-8"))["mark"]
+    assert knobs.pop("_target_") == "eval.mark.Mark"
+    assert Mark(**knobs) == Mark()
