@@ -1,0 +1,149 @@
+"""summary.json as the report reads it: estimates by key, arms in order, and words where something is undefined."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from data.files import read_json
+from eval.records import Estimate
+from eval.report.wording import MAIN_CONDITIONS, REFERENCE
+
+SCHEMA = 1
+NAN = float("nan")
+_FIELDS = ("name", "group", "condition", "value", "low", "high", "n", "method")
+
+Key = tuple[str, str, str, str, str]
+"""arm, audit, name, group, condition."""
+
+
+def as_float(value: Any) -> float:
+    """A number of summary.json as a float; null (which is how NaN is written) is NaN."""
+    return NAN if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`raw` is summary.json itself; everything else is read from it and nothing is computed anew."""
+
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Summary:
+        """Raises FileNotFoundError or ValueError naming the file and what is wrong with it."""
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is not there: a report is made from a finished comparison's summary.json")
+        raw = read_json(path)
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+            found = raw.get("schema") if isinstance(raw, dict) else type(raw).__name__
+            raise ValueError(f"{path} has schema {found!r}; this version reads {SCHEMA}: compare the cells again")
+        for key in ("experiment", "arms", "estimates"):
+            if key not in raw:
+                raise ValueError(f"{path} has no {key!r}; found {sorted(raw)}")
+        return cls(raw)
+
+    @cached_property
+    def arms(self) -> tuple[str, ...]:
+        """Names of the arms, untrained ones first, else in the order of the experiment."""
+        arms = sorted(self.raw["arms"], key=lambda arm: arm.get("recipe") != "none")
+        return tuple(arm["name"] for arm in arms)
+
+    @cached_property
+    def arm(self) -> dict[str, Mapping[str, Any]]:
+        return {arm["name"]: arm for arm in self.raw["arms"]}
+
+    @cached_property
+    def base(self) -> str | None:
+        """The untrained arm that others are held against, where there is one."""
+        return next((name for name in self.arms if self.arm[name].get("recipe") == "none"), None)
+
+    def series(self, arm: str) -> int:
+        """Index of the arm's colour and marker: 0 is kept for the untrained base."""
+        return self.arms.index(arm) + (self.base is None)
+
+    @cached_property
+    def estimates(self) -> dict[Key, Estimate]:
+        found = {}
+        for row in self.raw["estimates"]:
+            values = {field: row.get(field) for field in _FIELDS}
+            for field in ("value", "low", "high"):
+                values[field] = as_float(values[field])
+            key = (row["arm"], row["audit"], row["name"], row["group"], row["condition"])
+            found[key] = Estimate(**values)
+        return found
+
+    @cached_property
+    def audits(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(key[1] for key in self.estimates))
+
+    def get(self, arm: str, audit: str, name: str, group: str = "all", condition: str = "none") -> Estimate | None:
+        return self.estimates.get((arm, audit, name, group, condition))
+
+    def values(self, audit: str, position: str, group: str | None = None, name: str | None = None) -> tuple[str, ...]:
+        """Distinct values at a `position` ("name", "group" or "condition") of an audit's keys, in its order."""
+        at = {"name": 2, "group": 3, "condition": 4}[position]
+        return tuple(
+            dict.fromkeys(
+                key[at]
+                for key in self.estimates
+                if key[1] == audit and (group is None or key[3] == group) and (name is None or key[2] == name)
+            )
+        )
+
+    def conditions(self, audit: str, name: str, group: str = "all") -> tuple[str, ...]:
+        """What was asked, reference rows left out."""
+        return tuple(c for c in self.values(audit, "condition", group, name) if not c.startswith(REFERENCE))
+
+    def main_condition(self, audit: str, names: Iterable[str], group: str = "all") -> str | None:
+        """The condition that stands for a measure on the first screen: see `wording.MAIN_CONDITIONS`."""
+        there = [c for name in names for c in self.conditions(audit, name, group)]
+        for wanted in MAIN_CONDITIONS:
+            if wanted in there:
+                return wanted
+        return there[0] if there else None
+
+    def reference(self, audit: str, name: str, condition: str, group: str = "all") -> Estimate | None:
+        """A reference row: of the base arm where it has one, else of any arm (they ask about the same people)."""
+        owners = [*self.arms, *dict.fromkeys(key[0] for key in self.estimates)]
+        for arm in dict.fromkeys(owners):
+            found = self.get(arm, audit, name, group, condition)
+            if found and math.isfinite(found.value):
+                return found
+        return None
+
+    def references(self, audit: str, name: str, group: str = "all", beside: str | None = None) -> dict[str, Estimate]:
+        """Reference rows by condition; with `beside` only those that were measured on that condition's units."""
+        every = [c for c in self.values(audit, "condition", group, name) if c.startswith(REFERENCE)]
+        if beside is not None:
+            own = [c for c in every if c.endswith(f" ({beside})")]
+            every = own or [c for c in every if " (" not in c]
+        found = {c: self.reference(audit, name, c, group) for c in every}
+        return {c: estimate for c, estimate in found.items() if estimate is not None}
+
+    def validity(self, arm: str) -> tuple[str, list[str]]:
+        state = self.arm.get(arm, {}).get("validity") or {}
+        return str(state.get("status", "unknown")), [str(reason) for reason in state.get("reasons", [])]
+
+    @cached_property
+    def noise(self) -> str:
+        """Which levels of noise the intervals can cover, counted from the arms' seeds and draws."""
+        trained = [self.arm[name] for name in self.arms if self.arm[name].get("recipe") != "none"]
+        if not trained:
+            return "Nothing was trained here. Intervals cover the choice of items and countries."
+        seeds = min(len(arm.get("seeds", [])) for arm in trained)
+        draws = min(len(arm.get("draws", [])) for arm in trained)
+        covered = ["items", "countries"]
+        missing: list[str] = []
+        (covered if seeds > 1 else missing).append("training seeds")
+        (covered if draws > 1 else missing).append("draws of the training data")
+        text = f"Intervals are 95% and cover the choice of {', '.join(covered[:-1])} and {covered[-1]}."
+        if missing:
+            text += (
+                f" They do not cover {' or '.join(missing)}, because each trained arm has one: trained again, "
+                "an arm could differ by more than its interval says."
+            )
+        return text

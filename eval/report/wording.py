@@ -1,0 +1,173 @@
+"""How the report says things: measures, audits, conditions, countries and every number.
+
+A measure without words is still shown, under its own name and without a direction: nothing is left out because a word
+is missing. One that means something else in one audit is listed as "audit/name".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from data.countries import country_name
+from eval.report.choices import CHOICES
+from eval.report.measures import FAMILIES, SURVEY, Measure
+
+__all__ = [
+    "AUDITS",
+    "DASH",
+    "FAMILIES",
+    "MAIN_CONDITIONS",
+    "REFERENCE",
+    "STATUS",
+    "TRAINING",
+    "WITHOUT",
+    "condition",
+    "count",
+    "country",
+    "interval",
+    "listing",
+    "measure",
+    "number",
+    "plain_name",
+]
+
+DASH = "—"
+_WORDS = {**SURVEY, **CHOICES}
+
+AUDITS: Mapping[str, tuple[str, str]] = {
+    "first_token": (
+        "First-token alignment",
+        "Each survey question is put to the model with its options; the probabilities of the option labels as the next "
+        "token are held against the shares of people who gave each answer. Every question is asked in several option "
+        "orders and averaged.",
+    ),
+    "def": (
+        "Simulated survey takers (DEF)",
+        "Participants who differ in place, memory and option order fill in the questionnaire one after another; their "
+        "answers are counted like people's.",
+    ),
+    "edc": (
+        "Ethical dilemmas",
+        "Two defensible actions, each serving another value. The same dilemma is asked again in other words, in "
+        "another order and at another moment of a conversation. A stable model keeps its preference.",
+    ),
+    "mark": (
+        "Decisions for individuals (MARK)",
+        "For one respondent the model weighs stress from demographic features, a personality type and its functions, "
+        "and votes on each answer. The prediction is held against what that person really answered.",
+    ),
+}
+
+_CONDITIONS = {
+    "none": "no persona",
+    "": "no persona",
+    "country": "country stated",
+    "country+age": "country and age stated",
+    "shuffled_persona": "a wrong country stated",
+    "reference:uniform": "uniform guess",
+    "reference:other_countries_mean": "other countries' mean",
+    "reference:people_again": "people asked again",
+    "reference:people": "people",
+    "reference:asked_again": "same prompt asked again",
+    "reference:chance": "by chance",
+    "reference:no_person": "told nothing of the person",
+    "reference:random": "random guess",
+    "reference:majority_of_country": "majority of the country",
+    "mark": "all four stages",
+    "demographics_only": "demographics only, no stages",
+    "participants:expected": "participants' probabilities",
+    "participants:counts": "participants counted",
+    "participants": "participants counted",
+    "alone": "asked plainly",
+    "wordings": "mean over wordings",
+    "form:compare": "yes or no instead of A or B",
+    "dialogue:neutral": "after small talk",
+    "dialogue:pressing": "after a pushback",
+}
+REFERENCE = "reference:"
+TRAINING = "training:"
+"""Conditions in which a trained arm is held against its base, each asked alike."""
+MAIN_CONDITIONS = ("country", "country+age", "participants:expected", "mark", "dialogue:neutral", "wordings", "alone")
+"""Which condition stands for a measure on the first screen: the first of these that was asked."""
+WITHOUT = ("none", "demographics_only")
+"""Conditions of the base that serve as references: no persona, no reasoning."""
+STATUS = {
+    "valid": "passes the validity gate",
+    "warned": "usable, with a warning",
+    "collapsed": "collapsed: not ranked",
+    "incomplete": "incomplete: not averaged",
+}
+
+
+def measure(name: str, audit: str = "") -> Measure:
+    """The words for a measure of an audit; one that is not listed gets its own name, no direction and the family
+    `other`.
+    """
+    known = _WORDS.get(f"{audit}/{name}") or _WORDS.get(name)
+    return known or Measure(plain_name(name), "", "", "published" if name.endswith("_as_published") else "other")
+
+
+def plain_name(name: str) -> str:
+    """`"flip_rate"` → `"flip rate"`."""
+    return name.replace("_", " ").strip()
+
+
+def condition(name: str) -> str:
+    """What was asked, in words: `"country+age"` → `"country and age stated"`, `"dialogue:neutral"` → `"dialogue:
+    neutral"`.
+    """
+    if name.startswith(REFERENCE) and name.endswith(")") and " (" in name:
+        row, asked = name[:-1].split(" (", 1)
+        return f"{condition(row)} ({condition(asked)})"
+    if name.startswith("wording:"):
+        return f"in other words ({name.removeprefix('wording:')})"
+    if name.startswith(TRAINING):
+        return f"trained against base, {condition(name.removeprefix(TRAINING))}"
+    if name.startswith(f"{REFERENCE}asked_again:"):
+        return f"base asked again, {condition(name.removeprefix(f'{REFERENCE}asked_again:'))}"
+    known = _CONDITIONS.get(name)
+    return known if known is not None else plain_name(name.removeprefix(REFERENCE)).replace(":", ": ")
+
+
+def country(code: str) -> str:
+    """English name of an ISO 3166 alpha-3 code; the code itself where it is none."""
+    try:
+        return country_name(code)
+    except ValueError:
+        return code
+
+
+def number(value: Any, share: bool = False) -> str:
+    """`0.3141` → `"0.314"`, `31.4%` as a share, `"—"` for what is undefined. Never 0 for a missing value."""
+    if value is None or not isinstance(value, int | float) or not math.isfinite(value):
+        return DASH
+    if share:
+        return f"{100 * value:.1f}%".replace("-", "−")
+    digits = 3 if abs(value) < 100 else 1
+    text = f"{value:.{digits}f}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+
+def interval(low: Any, high: Any, share: bool = False) -> str:
+    """`"[0.213, 0.287]"`, or an empty string where either bound is undefined."""
+    first, second = number(low, share), number(high, share)
+    return "" if DASH in (first, second) else f"[{first}, {second}]"
+
+
+def count(value: Any) -> str:
+    """A whole number with thin thousands; other numbers as `number` has them, text as it is."""
+    if isinstance(value, bool) or value is None:
+        return DASH if value is None else ("yes" if value else "no")
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) >= 1):
+        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
+    if isinstance(value, float):
+        return f"{value:.1e}" if 0 < abs(value) < 0.001 else number(value)
+    return str(value)
+
+
+def listing(words: Iterable[str]) -> str:
+    """`"a"`, `"a and b"`, `"a, b and c"`."""
+    *rest, last = list(words) or [""]
+    return f"{', '.join(rest)} and {last}" if rest else last
