@@ -50,7 +50,7 @@ SCRIPTS = {
         no="No",
         small_talk=(
             ("Good morning. Is it raining?", "I cannot see the weather."),
-            ("How long should black tea steep?", "Three to five minutes is usual."),
+            ("Which month comes after June?", "July."),
         ),
         pushback="I disagree. A or B?",
     ),

@@ -6,8 +6,8 @@ item the model's option distribution is read off, an answer is sampled from it (
 to the memory. What the participants of a country answered is its preference distribution. Two conditions:
 
     participants            shares of their sampled answers: the published measure
-    participants:expected   the mean of the distributions that they were sampled from: the same without the sampling
-    noise
+    participants:expected   the mean of the distributions that they were sampled from: without that sampling noise, but
+                            chance still enters by what was remembered (`noise_of_memories` takes it out of variation)
 
 Departures from the paper: answers are chosen among the options, not written and parsed, so none fails and none carries
 an explanation; participants are spread evenly over countries instead of drawn; options are shuffled so that over a
@@ -177,7 +177,7 @@ def preference_answers(items: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for item, asked in items.groupby("item", sort=True):
-        noise = noise_of_memories(asked)
+        noise = noise_of_memories(asked) if asked["remembered"].any() else 0.0
         for country, part in asked[asked["q"].notna()].groupby("country", sort=True):
             first = part.iloc[0]
             shares = np.bincount(part["answer"], minlength=len(first["q"])) / len(part)
@@ -193,11 +193,11 @@ def preference_answers(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def noise_of_memories(asked: pd.DataFrame) -> float:
-    """Variance of one participant's distribution, summed over options, that neither country nor place in line explains.
+    """Variance of one participant's distribution, summed over options, that neither country nor number explains.
 
-    The residual mean square of an additive two-way layout, country + participant number, of one item: participants of one
-    number see the same order, so what is left is what each one's own memory adds (with what country and order do only
-    together, so that it is rather too large). 0 with fewer than two countries or participants a country.
+    The residual mean square of an additive two-way layout, country + participant number, of one item: participants
+    of one number see the same order, so what is left is what each one's own memory adds (and what country and order
+    do only together, so that it is rather too large). 0 with fewer than two countries or participants a country.
     """
     number = asked["participant"].str.rpartition("-")[2].to_numpy()
     degrees = (asked["country"].nunique() - 1) * (len(set(number)) - 1)

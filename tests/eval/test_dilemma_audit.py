@@ -67,11 +67,16 @@ def read(prompt: OptionPrompt) -> Shown:
 class Fake:
     """Answers by a rule: the probability of the value shown first."""
 
-    identity = "fake"
+    @property
+    def identity(self) -> str:
+        return "fake"
 
     def __init__(self, rule: Callable[[Shown], float]) -> None:
         self.rule = rule
         self.prompts: list[OptionPrompt] = []
+
+    def perplexity(self, texts: Sequence[str]) -> float:
+        return math.nan
 
     def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
         self.prompts += prompts

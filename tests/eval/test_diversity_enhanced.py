@@ -26,11 +26,16 @@ Rule = Callable[[Item, str, list[str]], Sequence[float]]
 class Fake:
     """Answers by a rule of item, country and the options in the order shown; remembers what it was asked."""
 
-    identity = "fake"
+    @property
+    def identity(self) -> str:
+        return "fake"
 
     def __init__(self, survey: Survey, countries: Sequence[str], rule: Rule) -> None:
         self.survey, self.countries, self.rule = survey, countries, rule
         self.batches: list[list[OptionPrompt]] = []
+
+    def perplexity(self, texts: Sequence[str]) -> float:
+        return math.nan
 
     def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
         self.batches.append(list(prompts))
@@ -153,7 +158,7 @@ def test_noise_that_memories_add_is_no_variation_between_countries() -> None:
                 p = (order[number] + rng.dirichlet(np.full(k, 2.0))) / 2
                 rows.append(
                     {"participant": f"{country}-{number}", "item": item, "country": country, "p": p, "q": q, "n": 500.0}
-                    | {"answer": 0, "option_mass": 1.0, "ordered": False, "positions": None}
+                    | {"answer": 0, "remembered": 1, "option_mass": 1.0, "ordered": False, "positions": None}
                 )
     items = pd.DataFrame(rows)
     # A Dirichlet with parameter 2 has variance (1/k)(1 - 1/k) / (2 k + 1) an option; it enters by a half.
@@ -164,6 +169,8 @@ def test_noise_that_memories_add_is_no_variation_between_countries() -> None:
     raw = between_ratio(Panel.of(answers.drop(columns="n_model")))[0]
     assert raw > 0.02
     assert abs(between_ratio(Panel.of(answers))[0]) < 0.25 * raw
+    nothing = preference_answers(items.assign(remembered=0))
+    assert np.isinf(nothing.loc[nothing["condition"] == EXPECTED, "n_model"]).all()
     assert noise_of_memories(items[items["participant"].str.endswith("-0")]) == 0
 
 
@@ -221,7 +228,8 @@ def test_participants_of_two_countries_see_the_same_and_have_their_own_luck(
 
 
 def test_the_same_seed_gives_the_same_people_and_another_seed_others(tiny_survey: Survey, tiny_split: Split) -> None:
-    runs = [AUDIT(make_context(tiny_survey, tiny_split, uniform, seed=seed)[0]).items for seed in (0, 0, 1)]
+    few = DiversityEnhanced(countries=2, participants=12, items=2, max_memory=3, draws=20)
+    runs = [few(make_context(tiny_survey, tiny_split, uniform, seed=seed)[0]).items for seed in (0, 0, 1)]
     pd.testing.assert_frame_equal(runs[0], runs[1])
     assert runs[0]["answer"].tolist() != runs[2]["answer"].tolist()
 
