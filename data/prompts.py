@@ -1,7 +1,7 @@
 r"""How a model is asked: every prompt of training and of the audits is rendered here, once, to text.
 
     >>> renderer.survey(item, order=(0, 1), group=Group("NOR"), condition="country").text
-    '... Should the state own more of the economy?\nA. Yes\nB. No\n\nAnswer as a person who lives in Norway would. ...'
+    '... Should the state own more of the economy?\nA. Yes\nB. No\n\nI live in Norway. ...'
 
 Text is tokenised once, without added special tokens (`encode`). The style is set by the config and never guessed from
 the presence of a chat template. `layout` says what comes first: with `item_first` the persona stands after the
@@ -41,7 +41,7 @@ class Asking:
 
     style: str = "chat"
     layout: str = "item_first"
-    persona: str = "portrayal"
+    persona: str = "biography"
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -133,7 +133,7 @@ def orders(options: int, ordered: bool, exhaustive: int = 5, beyond: int = 4) ->
     return list(dict.fromkeys(found))
 
 
-def persona(group: Group, condition: str, style: str = "portrayal") -> str:
+def persona(group: Group, condition: str, style: str = "biography") -> str:
     """The sentence that states who answers: the fields of `group` that `condition` names, e.g. "country+age".
 
     "none" states nobody. Styles after Santurkar et al. 2023 (OpinionQA): portrayal, biography, question and answer.

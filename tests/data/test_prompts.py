@@ -18,7 +18,7 @@ NORWAY = Group("NOR", age="18-29")
 
 
 def test_chat_prompt_is_the_template_and_ends_where_the_model_speaks(tiny_model: Path) -> None:
-    renderer = Renderer(Asking(), load_tokenizer(tiny_model))
+    renderer = Renderer(Asking(persona="portrayal"), load_tokenizer(tiny_model))
     prompt = renderer.survey(ITEM, (2, 0, 1), NORWAY, "country+age")
     assert prompt.labels == ("A", "B", "C")
     assert prompt.text == (
@@ -38,6 +38,7 @@ def test_completion_style_and_persona_first() -> None:
 
 def test_a_persona_needs_the_facts_it_states() -> None:
     assert persona(NORWAY, "none") == ""
+    assert persona(NORWAY, "country+age") == "I live in Norway. I am 18 to 29 years old."
     with pytest.raises(ValueError, match="needs 'sex'"):
         persona(NORWAY, "country+sex")
 

@@ -1,0 +1,1 @@
+"""Training objectives. A recipe is a frozen dataclass: fields are its knobs, calling it on a `RunContext` trains."""

@@ -1,0 +1,189 @@
+"""Train one cell: from a base model, a recipe and a mixture to a variant on disk that was opened again and checked.
+
+`train_variant` is called in a worker, by every process of it; the same call again goes on where a killed one stopped.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from transformers import Trainer, set_seed
+from transformers.utils.logging import disable_progress_bar
+
+from data.files import digest, digest_files
+from data.mixture import check_held_out, realised_diversity
+from data.models import ModelSpec, load_model, load_tokenizer, weights_hash
+from data.packed_attention import padded_logits
+from data.prompts import Asking
+from data.records import Split, Survey, TrainingExample
+from data.variant import read_manifest, update_manifest
+from train.adapters import Adapter
+from train.batches import arrange
+from train.loop import read_metrics
+from train.recipes.none import NoTraining
+from train.run import Budget, OnLog, Recipe, RunContext, is_main
+
+__all__ = ["Budget", "train_variant"]
+
+TRAINED = ("trained", "auditing", "done")
+MixtureOf = Callable[[Survey, int, int, int], tuple[TrainingExample, ...]]
+
+
+def train_variant(
+    *,
+    cell: Path,
+    spec: ModelSpec,
+    recipe: Recipe,
+    adapter: Adapter,
+    mixture: MixtureOf,
+    asking: Asking,
+    survey: Survey,
+    split: Split,
+    seed: int,
+    draw: int,
+    budget: Budget,
+    on_log: OnLog,
+) -> None:
+    """Train the cell's variant and save it in `cell/model` or `cell/adapter`; nothing to do where that is done.
+
+    The examples depend on the split's seed and on `draw`, their order and the model's randomness on `seed`: so the two
+    levels of noise are crossed, and arms of one seed and draw see the same batches. metrics.jsonl grows by a line a
+    step; the manifest gets state, budget and hashes. Raises ValueError when the mixture holds a held-out cell.
+    """
+    if (cell / "manifest.json").exists() and read_manifest(cell).get("state") in TRAINED:
+        return
+    if isinstance(recipe, NoTraining):
+        if is_main():
+            update_manifest(cell, state="trained", budget=_nothing_spent())
+        return
+    examples = mixture(survey.restrict(split.train_items, split.train_countries), budget.examples, split.seed, draw)
+    check_held_out(examples, split)
+    run = RunContext(
+        cell=cell,
+        spec=spec,
+        adapter=adapter,
+        asking=asking,
+        examples=arrange(examples, np.random.default_rng([seed, draw])),
+        budget=budget,
+        seed=seed,
+        on_log=on_log,
+    )
+    if is_main():
+        cell.mkdir(parents=True, exist_ok=True)
+        update_manifest(cell, state="training", seed=seed, draw=draw)
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # one bar is enough: that of the steps
+    set_seed(seed)
+    trainer = recipe(run)
+    if trainer is None:
+        raise ValueError(
+            f"recipe {type(recipe).__name__} returned no trainer; a recipe that trains nothing is NoTraining"
+        )
+    partial = cell / f".{adapter.folder}.partial"
+    _save(trainer, run, partial)
+    if is_main():
+        _check_saved(trainer, run, partial)
+        target = cell / adapter.folder
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        update_manifest(
+            cell,
+            state="trained",
+            budget=_spent(trainer, run),
+            hashes={
+                "base": weights_hash(run.base),
+                adapter.folder: digest_files(sorted(target.glob("*.safetensors")), target),
+                "examples": digest([str(example) for example in run.examples]),
+            },
+            mixture=realised_diversity(examples),
+        )
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _save(trainer: Trainer, run: RunContext, partial: Path) -> None:
+    """Weights as safetensors, with the tokenizer where the whole model is saved. Called by every process."""
+    if is_main():
+        shutil.rmtree(partial, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(partial))
+    if is_main():
+        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle
+        (partial / "README.md").unlink(missing_ok=True)
+        if run.adapter.trains_base:
+            run.tokenizer.save_pretrained(partial)
+        else:  # the tokenizer is the base's; some trainers save it again
+            for path in partial.iterdir():
+                if not path.name.startswith("adapter_"):
+                    path.unlink()
+
+
+def _check_saved(trainer: Trainer, run: RunContext, partial: Path) -> None:
+    """Open what was saved as an audit will and compare: equal weights, finite answers. Raises ValueError otherwise."""
+    trained: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if run.adapter.trains_base:
+        model: Any = load_model(partial, torch.float32, run.spec.trust_remote_code)
+        load_tokenizer(partial, run.spec.trust_remote_code)
+    else:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(load_model(run.base, run.dtype, run.spec.trust_remote_code), partial)
+    there = dict(model.named_parameters())
+    for name, value in trained.named_parameters():
+        if name not in there or not torch.equal(there[name].detach().cpu(), value.detach().cpu().to(there[name].dtype)):
+            raise ValueError(f"{partial}: parameter {name} was not saved as it was trained")
+    for path in partial.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as tensors:
+            if broken := [key for key in tensors.keys() if not torch.isfinite(tensors.get_tensor(key)).all()]:  # noqa: SIM118
+                raise ValueError(f"training diverged: {broken[0]} in {path} is not finite; lower recipe.learning_rate")
+    ids = run.renderer.encode([_prompt(run)])
+    with torch.inference_mode():
+        if not torch.isfinite(padded_logits(model, ids, torch.device("cpu"))).all():
+            raise ValueError(f"{partial}: the saved model's answers are not finite; lower recipe.learning_rate")
+
+
+def _prompt(run: RunContext) -> str:
+    example = run.examples[0]
+    return run.renderer.survey(example.item, example.order, example.group, example.condition).text
+
+
+def _spent(trainer: Trainer, run: RunContext) -> dict[str, float]:
+    """What the training cost, summed over metrics.jsonl and so over interruptions.
+
+    `tokens` counts every prompt in full, `computed_tokens` what was computed. `flops` after Kaplan et al. 2020
+    (arXiv:2001.08361): per computed token 2 N forward, 2 N backward through the layers, and 2 for every parameter whose
+    gradient is taken, N without the embeddings; attention and the output matrix are not counted.
+    """
+    steps = read_metrics(run.metrics)
+    total = {name: sum(step.get(name, 0.0) for step in steps) for name in _nothing_spent()}
+    reference = sum(step.get("reference_tokens", 0.0) for step in steps)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    size = model.num_parameters(exclude_embeddings=True)
+    training = min(size, sum(p.numel() for p in model.parameters() if p.requires_grad))
+    return total | {
+        "examples": run.budget.examples,
+        "steps": len(steps),
+        "seconds": total["seconds"] + sum(step.get("reference_seconds", 0.0) for step in steps),
+        "flops": total["computed_tokens"] * (4 * size + 2 * training) + reference * 2 * size,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "learning_rate": float(trainer.args.learning_rate),
+    }
+
+
+def _nothing_spent() -> dict[str, float]:
+    return dict.fromkeys(("examples", "steps", "tokens", "computed_tokens", "seconds", "flops", "peak_memory_bytes"), 0)
+
+
+def peak_memory_bytes() -> int:
+    """Most memory this process has held: on its GPU if it used one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
