@@ -117,14 +117,19 @@ def lettered(question: str, options: Sequence[str]) -> str:
     return "\n".join([question, *lines])
 
 
-def orders(options: int, ordered: bool, exhaustive: int = 5, beyond: int = 4) -> list[tuple[int, ...]]:
-    """The orders in which an item is asked, each a tuple of option indices.
+def orders(
+    options: int, ordered: bool, exhaustive: int = 5, beyond: int = 4, rotate_scales: bool = False
+) -> list[tuple[int, ...]]:
+    """The orders in which an item is asked, each a tuple of option indices; the first is always the item's own.
 
-    All cyclic shifts up to `exhaustive` options, and for an ordered scale their reversals too; for longer items
-    `beyond` orders: evenly spaced shifts, for an ordered scale half of them reversed. The first is always the item's
-    own order.
+    A nominal item: all cyclic shifts up to `exhaustive` options, for longer ones `beyond` evenly spaced shifts, so that
+    every option stands at many places. An ordered scale: its own order and the reverse, since a scale that begins in the
+    middle is no scale any more (our design: no survey shows one, and a small model trained on rotated scales learns
+    nothing but to spread its answer evenly). `rotate_scales` shifts scales too, each shift also reversed.
     """
-    shifts = options if options <= exhaustive else max(1, beyond // 2 if ordered else beyond)
+    shifts = options if options <= exhaustive else beyond
+    if ordered:
+        shifts = max(1, shifts // 2 if options > exhaustive else shifts) if rotate_scales else 1
     cyclic = [
         tuple((start + place) % options for place in range(options))
         for start in (round(step * options / shifts) for step in range(shifts))

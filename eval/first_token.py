@@ -39,8 +39,8 @@ HELD_OUT, SEEN = "held_out", "seen_items"
 class FirstToken:
     """The audit. `conditions` are among CONDITIONS; `max_countries` bounds the countries asked about each item (drawn
     with the audit's seed; those with age bands first); `seen_items` also asks the training items in held-out countries;
-    `home` is the country whose pull is measured (US-centrism), asked on held-out items only; `exhaustive_orders` and
-    `orders_beyond` as in `data.prompts.orders`; `draws` bootstrap resamples.
+    `home` is the country whose pull is measured (US-centrism), asked on held-out items only; `exhaustive_orders`,
+    `orders_beyond` and `rotate_scales` as in `data.prompts.orders`; `draws` bootstrap resamples.
     """
 
     conditions: tuple[str, ...] = ("none", "country", "country+age")
@@ -49,6 +49,7 @@ class FirstToken:
     home: str = "USA"
     exhaustive_orders: int = 5
     orders_beyond: int = 4
+    rotate_scales: bool = False
     draws: int = 10_000
 
     def __post_init__(self) -> None:
@@ -134,7 +135,8 @@ class FirstToken:
                 if condition not in self.conditions:
                     continue
                 group = people.group if condition != "none" else Group("")
-                for order in orders(len(item.options), item.ordered, self.exhaustive_orders, self.orders_beyond):
+                knobs = (self.exhaustive_orders, self.orders_beyond, self.rotate_scales)
+                for order in orders(len(item.options), item.ordered, *knobs):
                     prompts.append(context.renderer.survey(item, order, group, condition))
                     rows.append(
                         {

@@ -1,0 +1,27 @@
+"""What a command asked for, composed. Free of Hydra, so that workers may import it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+UNTRAINED = "train.recipes.none.NoTraining"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A composed request. `cells` are resolved configurations, each with its `arm`, `seed` and `draw`."""
+
+    name: str
+    runs: Path
+    overrides: tuple[str, ...]
+    dispatch: tuple[str, ...]
+    hypotheses: tuple[dict[str, Any], ...]
+    cells: tuple[dict[str, Any], ...]
+
+
+def trains(cell: Mapping[str, Any]) -> bool:
+    """Whether the cell trains anything (recipe `none` does not)."""
+    return bool(cell["recipe"].get("_target_") != UNTRAINED)

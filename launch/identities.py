@@ -1,0 +1,38 @@
+"""The hash of a base model's files, remembered in the run folder so that a second run need not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data.files import digest, read_json, write_json
+
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model")
+
+
+def weights_identity(model: Mapping[str, Any], memory: Path, remember: bool = True) -> str:
+    """SHA-256 of the weights, config and tokenizer that the config's `model` node names; fetches the model if needed.
+
+    The hash that `memory` holds counts while the folder holds the same files with the same sizes and times; a new one
+    is written there if `remember`. Raises as
+    `data.models.fetch` does.
+    """
+    known: dict[str, Any] = read_json(memory) if memory.exists() else {}
+    entry = known.get(digest(model))
+    if entry and _facts(Path(entry["folder"])) == entry["files"]:
+        return str(entry["hash"])
+    from data.models import ModelSpec, fetch, weights_hash
+    from launch.build import build_as
+
+    folder = fetch(build_as(ModelSpec, model, "model"))
+    found = weights_hash(folder)
+    known[digest(model)] = {"folder": str(folder), "files": _facts(folder), "hash": found}
+    if remember:
+        write_json(memory, known)
+    return found
+
+
+def _facts(folder: Path) -> list[list[Any]]:
+    files = sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -1,0 +1,137 @@
+"""What `polyphony run` does, on one page: compose → cells → train and audit → compare → report.
+
+Every step asks first whether it has been done: the same command again is the resume.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from data.files import digest
+from launch.arms import ask
+from launch.asked import Asked
+from launch.build import nearest
+from launch.cells import Cell, plan, read_experiment, write_cell, write_experiment
+from launch.check import check_cells
+from launch.comparison import compare_run
+from launch.compose import Composer
+from launch.dispatch import dispatch
+from launch.identities import weights_identity
+from launch.people import people
+from launch.process import last_error
+from launch.provenance import provenance
+from launch.show import print_plan
+from launch.tracking import publish_comparison
+
+
+def run(
+    overrides: Sequence[str],
+    *,
+    multirun: bool = False,
+    folders: Sequence[Path] = (),
+    dry_run: bool = False,
+    retry_failed: bool = False,
+    command: str = "",
+) -> int:
+    """Do all that the overrides ask for and is not done yet. Returns the exit code: 0, or 1 where a cell failed.
+
+    Raises ValueError and OSError, before anything is written, for what is wrong with the request.
+    """
+    with Composer(folders) as composer:
+        asked = ask(composer, overrides, multirun)
+        composer.with_hydra(asked.dispatch, "dispatch")
+        run_folder = asked.runs / asked.name
+        cells = plan_cells(asked, run_folder, remember=not dry_run)
+        if dry_run:
+            print_plan(run_folder, cells)
+            return 0
+        check_cells([cell for cell in cells if not (cell.folder / "config.yaml").exists()])
+        check_hypotheses(asked, cells)
+        run_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(run_folder / ".lock", timeout=0):
+                return _run(composer, asked, cells, run_folder, retry_failed, command)
+        except Timeout:
+            raise ValueError(
+                f"another polyphony is working in {run_folder}: wait for it, or choose another name="
+            ) from None
+
+
+def _run(
+    composer: Composer, asked: Asked, cells: list[Cell], run_folder: Path, retry_failed: bool, command: str
+) -> int:
+    for cell in cells:
+        write_cell(cell)
+    write_experiment(run_folder, asked, cells, command, {"git": provenance()["git"]})
+    given_up = [cell for cell in cells if cell.manifest.get("state") == "failed" and not retry_failed]
+    work = [cell for cell in cells if cell not in given_up and (cell.lacks() or cell.manifest.get("state") != "done")]
+    say(f"{run_folder}: {len(cells)} cells, {len(cells) - len(work) - len(given_up)} done, {len(work)} to do")
+    dispatch(composer, work, asked.dispatch, run_folder)
+    failed = _report_failures(run_folder, given_up)
+    finish(run_folder)
+    return 1 if failed else 0
+
+
+def finish(run_folder: Path, anew: bool = False) -> None:
+    """Compare what the cells left, write the report, send the comparison, and say where it is and what it found."""
+    result = compare_run(run_folder, anew=anew)
+    if result is None:
+        say(f"{run_folder}: no cell is finished, so there is nothing to compare")
+        return
+    if result.new:
+        publish_comparison(run_folder)
+    for line in result.finding[:3]:
+        print(line)
+    print(f"Report: {result.report}")
+
+
+def plan_cells(asked: Asked, run_folder: Path, remember: bool = True) -> list[Cell]:
+    """The cells with their folders; loads the survey, and fetches and hashes a base model that is new here
+    (its hash is kept in the run folder if `remember`).
+    """
+    surveys: dict[str, str] = {}
+    weights: dict[str, str] = {}
+    for config in asked.cells:
+        if digest(config["survey"]) not in surveys:
+            from data.surveys import survey_hash
+
+            survey, split = people(config["survey"])
+            surveys[digest(config["survey"])] = digest([survey_hash(survey), str(split)])
+        if digest(config["model"]) not in weights:
+            weights[digest(config["model"])] = weights_identity(config["model"], run_folder / ".models.json", remember)
+    return plan(asked, surveys, weights)
+
+
+def check_hypotheses(asked: Asked, cells: Sequence[Cell]) -> None:
+    """Raise ValueError where a hypothesis names an arm or an audit that this run does not have."""
+    if not asked.hypotheses:
+        return
+    from eval.inference import Hypothesis
+    from launch.build import build_as
+
+    arms = {cell.arm for cell in cells}
+    for number, one in enumerate(asked.hypotheses):
+        hypothesis = build_as(Hypothesis, one, f"hypotheses[{number}]")
+        for arm in (hypothesis.arm, hypothesis.against):
+            if arm not in arms:
+                raise ValueError(f"hypotheses[{number}] names arm {arm!r}, which this run lacks{nearest(arm, arms)}")
+
+
+def _report_failures(run_folder: Path, given_up: Sequence[Cell]) -> list[Cell]:
+    failed = [cell for cell in read_experiment(run_folder)[1] if cell.lacks() or cell.manifest.get("state") != "done"]
+    earlier = {cell.name for cell in given_up}
+    for cell in failed:
+        if cell.name in earlier:
+            say(f"{cell.name} failed before in {last_error(cell.folder)}; --retry-failed tries it again")
+    if failed:
+        say(f"{len(failed)} of the cells are not done: {', '.join(cell.name for cell in failed)}")
+    return failed
+
+
+def say(text: str) -> None:
+    """A line for the user that is no result: stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,127 @@
+"""Starting the worker of a cell and ending it: clean environment, free port, its own process group.
+
+The worker dies with whoever started it: on Ctrl-C and SIGTERM its whole group is ended, and after a kill -9 of the
+parent it notices that the other end of its stdin is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from data.files import read_json
+
+INHERITED = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "NODE_RANK",
+    "WANDB_SERVICE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+INHERITED_PREFIXES = ("TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "DEEPSPEED_")
+GRACE_SECONDS = 10.0
+ACCELERATE_CONFIG = Path(__file__).with_name("accelerate.yaml")
+
+
+def run_worker(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
+    """Run the worker on `stages` ("train,audit") of a cell and wait. Returns its exit code; ends it if interrupted."""
+    count = int(engine["processes"])
+    threads = threads_for(engine["threads"], count)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
+    command += [
+        "--num_processes",
+        str(count),
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
+    command += ["--main_process_port", "0", "--num_cpu_threads_per_process", str(threads)]
+    command += ["--multi_gpu"] if count > 1 else []
+    command += ["-m", "launch.worker", str(cell), "--stages", stages]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=worker_environment(threads), start_new_session=True)
+    try:
+        return process.wait()
+    finally:
+        _end(process)
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The environment without the traces of another launcher, with the project importable and the threads set."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in INHERITED and not name.startswith(INHERITED_PREFIXES)
+    }
+    root = str(Path(__file__).resolve().parent.parent)
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH", "")]))
+    kept["OMP_NUM_THREADS"] = kept["MKL_NUM_THREADS"] = str(threads)
+    kept["TOKENIZERS_PARALLELISM"] = "false"
+    kept["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    kept["POLYPHONY_PARENT_HOLDS_STDIN"] = "1"
+    return kept
+
+
+def threads_for(asked: Any, processes: int) -> int:
+    """CPU threads a process. "auto" is OMP_NUM_THREADS where it is set, else the usable physical cores shared out."""
+    if asked != "auto":
+        if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
+            raise ValueError(f"engine.threads must be auto or a whole number of at least 1, got {asked!r}")
+        return asked
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else max(1, usable_cores() // processes)
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use, by affinity and by the container's quota; at least 1."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
+    with suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, int(quota) // int(period))
+    return max(1, cores)
+
+
+def _siblings(cpu: int) -> str:
+    """The hardware threads of a CPU's core, so that a core counts once; the CPU itself where that is not known."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def last_error(cell: Path) -> str:
+    """Why the cell failed, as its manifest says; "" where it says nothing."""
+    path = cell / "manifest.json"
+    error = (read_json(path).get("error") if path.exists() else None) or {}
+    return f"{error['stage']}: {error['message'] or error['type']}" if error else ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the worker's process group: politely, then not."""
+    if process.stdin:
+        with suppress(OSError):
+            process.stdin.close()
+    for number, wait in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        if process.poll() is not None:
+            break
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(wait)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,72 @@
+"""Tables for the terminal: what is planned, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from launch.asked import trains
+from launch.cells import Cell, audit_seconds, read_experiment
+from launch.process import last_error
+from launch.progress import duration
+
+STYLES = {"done": "green", "failed": "red", "training": "yellow", "auditing": "yellow", "trained": "cyan"}
+
+
+def print_plan(run: Path, cells: Sequence[Cell]) -> None:
+    """The cells that a run would have, where they lie and what each still lacks. Nothing is written."""
+    table = Table(title=f"{run} (planned, nothing written)", title_justify="left")
+    for name in ("cell", "recipe", "adapter", "model", "to do"):
+        table.add_column(name, overflow="fold")
+    for cell in cells:
+        chosen = cell.config["chosen"]
+        adapter = chosen["adapter"] if trains(cell.config) else "–"
+        table.add_row(cell.name, chosen["recipe"], adapter, cell.config["model"]["name"], _todo(cell))
+    Console().print(table)
+
+
+def print_status(run: Path) -> None:
+    """The run's cells: state, steps, audits, time and failure. Raises FileNotFoundError where there is no run."""
+    _, cells = read_experiment(run)
+    table = Table(title=escape(str(run)), title_justify="left")
+    for name in ("cell", "state", "trained", "audits", "time", "to do"):
+        table.add_column(name, overflow="fold")
+    for cell in cells:
+        manifest = cell.manifest
+        state = str(manifest.get("state", "planned"))
+        style = STYLES.get(state, "")
+        lacking = cell.lacks()
+        audits = len(cell.config["keys"]) - len([name for name in lacking if name != "train"])
+        spent = manifest.get("budget", {}).get("seconds", 0) + audit_seconds(cell.folder)
+        table.add_row(
+            cell.name,
+            f"[{style}]{state}[/]" if style else state,
+            _steps(cell),
+            f"{audits}/{len(cell.config['keys'])}",
+            duration(spent) if spent else "–",
+            escape(last_error(cell.folder) or _todo(cell)),
+        )
+    Console().print(table)
+    planned = {cell.name for cell in cells}
+    others = sorted(path.name for path in (run / "cells").iterdir() if path.is_dir() and path.name not in planned)
+    if others:
+        Console().print(f"Not part of the last command: {', '.join(others)}")
+    report = run / "comparison" / "report.html"
+    Console().print(f"Report: {report}" if report.exists() else "No comparison yet.")
+
+
+def _steps(cell: Cell) -> str:
+    if not trains(cell.config):
+        return "–"
+    metrics = cell.folder / "metrics.jsonl"
+    budget = cell.config["budget"]
+    done = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+    return f"{done}/{budget['examples'] // budget['batch_size']} steps"
+
+
+def _todo(cell: Cell) -> str:
+    return ", ".join(cell.lacks()) or "nothing"
