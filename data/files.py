@@ -72,9 +72,3 @@ def digest_files(paths: list[Path], root: Path) -> str:
         with path.open("rb") as handle:
             total.update(hashlib.file_digest(handle, "sha256").digest())
     return total.hexdigest()
-
-
-def digest_code(*packages: str) -> str:
-    """SHA-256 (hex) of the Python sources of this project's top-level packages, e.g. `digest_code("data", "train")`."""
-    root = Path(__file__).resolve().parent.parent
-    return digest_files([path for package in packages for path in (root / package).rglob("*.py")], root)

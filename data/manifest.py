@@ -29,7 +29,7 @@ def read_manifest(cell: Path) -> dict[str, Any]:
 def update_manifest(cell: Path, **changes: Any) -> dict[str, Any]:
     """Merge `changes` into the manifest (dictionaries one level deep) and write it atomically."""
     path = cell / "manifest.json"
-    manifest = read_manifest(cell) if path.exists() else {"schema": SCHEMA}
+    manifest: dict[str, Any] = read_manifest(cell) if path.exists() else {"schema": SCHEMA}
     if changes.get("state", "planned") not in STATES:
         raise ValueError(f"state must be one of {STATES}, got {changes['state']!r}")
     for key, value in changes.items():

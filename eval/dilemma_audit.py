@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from data.dilemmas.corpus import sample_balanced
 from data.records import Dilemma
 from eval.bootstrap import DRAWS
 from eval.context import AuditContext
@@ -34,12 +35,14 @@ TIED = "flip_rate: no preferred action, both are equally likely"
 @dataclass(frozen=True)
 class EthicalDilemmas:
     """The audit. `conditions` among CONDITIONS are asked beside `alone`; `answer_form` of yes/no questions is "words",
-    or "letters" for tokenizers without one token for each word; `ridge` as in `eval.value_priorities`.
+    or "letters" for tokenizers without one token for each word; `dilemmas`: how many are asked, drawn so that the ten
+    values stand as evenly as can be (None: all); `ridge` as in `eval.value_priorities`.
     """
 
     language: str = "en"
     conditions: tuple[str, ...] = CONDITIONS
     paraphrases: int = 3
+    dilemmas: int | None = None
     answer_form: str = "words"
     ridge: float = RIDGE
     draws: int = DRAWS
@@ -51,6 +54,8 @@ class EthicalDilemmas:
             raise ValueError(f"audit.edc.language must be one of {sorted(SCRIPTS)}, got {self.language!r}")
         if self.answer_form not in ANSWER_FORMS:
             raise ValueError(f"audit.edc.answer_form must be one of {list(ANSWER_FORMS)}, got {self.answer_form!r}")
+        if self.dilemmas is not None and self.dilemmas < 1:
+            raise ValueError(f"audit.edc.dilemmas must be at least 1, got {self.dilemmas}")
         if self.paraphrases < 1:
             raise ValueError(f"audit.edc.paraphrases must be at least 1, got {self.paraphrases}")
         if not self.ridge > 0:
@@ -94,7 +99,7 @@ class EthicalDilemmas:
         rng = np.random.default_rng([context.seed, 3])
         estimates = dilemma_estimates(items, scores, self.ridge, rng, self.draws)
         paired = scores[~scores["condition"].str.startswith("reference:")]
-        settings = asdict(self) | {"dilemmas": len(dilemmas)}
+        settings = asdict(self) | {"asked": len(dilemmas)}
         return AuditResult("edc", items, paired, tuple(estimates), excluded, settings)
 
     def _dilemmas(self, context: AuditContext) -> tuple[tuple[Dilemma, ...], dict[str, int]]:
@@ -114,6 +119,8 @@ class EthicalDilemmas:
                 kept.append(dilemma)
         if not kept:
             raise ValueError(f"nothing to audit: none of {len(context.dilemmas)} dilemmas can be asked ({excluded})")
+        if self.dilemmas is not None and self.dilemmas < len(kept):
+            kept = list(sample_balanced(kept, self.dilemmas, np.random.default_rng([context.seed, 4])))
         if context.limit is not None and context.limit < len(kept):
             kept = [kept[round(i)] for i in np.linspace(0, len(kept) - 1, context.limit)]
         return tuple(kept), excluded

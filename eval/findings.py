@@ -9,67 +9,78 @@ from eval.inference import signed
 from eval.records import Comparison, Estimate
 from eval.validity import Validity
 
-MAIN = ("first_token", "js_distance", "all", "country")
+AUDIT, MEASURE, CONDITION = "first_token", "js_distance", "country"
+_WHERE = (
+    ("all", "On questions and in countries held out from training"),
+    ("seen items", "On trained questions in held-out countries"),
+)
 _VARIATION = (
     ("between_ratio", "Variation between countries"),
     ("within_ratio", "Variation within countries"),
 )
+Estimates = Mapping[str, Mapping[str, Sequence[Estimate]]]
 
 
 def findings(
     base: str | None,
     arms: Sequence[str],
-    estimates: Mapping[str, Mapping[str, Sequence[Estimate]]],
+    estimates: Estimates,
     comparisons: Sequence[Comparison],
     validity: Mapping[str, Validity],
 ) -> list[str]:
     """Sentences for the head of a report. `estimates` are by arm and audit; a collapsed arm is named, not ranked."""
-    audit, measure, group, condition = MAIN
+    ranked = [arm for arm in arms if validity[arm].status not in ("collapsed", "incomplete")]
     sentences = []
-    for arm in arms:
-        if validity[arm].status in ("collapsed", "incomplete"):
-            what = "is incomplete" if validity[arm].status == "incomplete" else "has collapsed and is not ranked"
-            sentences.append(f"{arm} {what}: {'; '.join(validity[arm].reasons)}.")
-            continue
-        if arm == base:
-            continue
-        wanted = (arm, base, audit, measure, group, condition)
-        for row in comparisons:
-            if (row.arm, row.against, row.audit, row.name, row.group, row.condition) == wanted:
-                values = [_find(estimates, name, measure) for name in (arm, row.against)]
-                sentences.append(closeness(row, *(value.value if value else math.nan for value in values)))
+    for group, where in _WHERE:
+        rows = [
+            row
+            for row in comparisons
+            if (row.against, row.audit, row.name, row.group, row.condition) == (base, AUDIT, MEASURE, group, CONDITION)
+            and row.arm in ranked
+        ]
+        if rows:
+            sentences.append(closeness(where, rows, group, estimates))
     for name, title in _VARIATION:
-        ranked = [arm for arm in arms if validity[arm].status not in ("collapsed", "incomplete")]
         found = [(arm, one) for arm in ranked if (one := _find(estimates, arm, name)) and math.isfinite(one.value)]
         if found:
             parts = [f"{arm} {one.value:.2f}{_interval(one.low, one.high)}" for arm, one in found]
             sentences.append(f"{title} (people = 1): {', '.join(parts)}.")
+    for arm in arms:
+        if arm not in ranked:
+            state = "is incomplete" if validity[arm].status == "incomplete" else "has collapsed and is not ranked"
+            sentences.append(f"{arm} {state}: {'; '.join(validity[arm].reasons)}.")
     return sentences
 
 
-def closeness(one: Comparison, value: float, against: float) -> str:
-    """The sentence on one paired difference of a distance."""
-    if math.isnan(one.low):
-        verb = "has another distance to people than"
-    elif one.high < 0:
-        verb = "is closer to people than"
-    elif one.low > 0:
-        verb = "is further from people than"
-    else:
-        verb = "cannot be told apart in its distance to people from"
-    values = f"mean JS distance {value:.2f} against {against:.2f}, " if math.isfinite(value + against) else ""
-    bounds = "" if math.isnan(one.low) else f" [{signed(one.low, 2)}, {signed(one.high, 2)}]"
+def closeness(where: str, rows: Sequence[Comparison], group: str, estimates: Estimates) -> str:
+    """One sentence on the distance to people of all arms against one other, with paired differences."""
+    against = rows[0].against
+    own = _find(estimates, against, MEASURE, group)
+    level = f" ({own.value:.2f})" if own and math.isfinite(own.value) else ""
+    parts = []
+    for row in rows:
+        value = _find(estimates, row.arm, MEASURE, group)
+        level_of = f"{value.value:.2f}, " if value and math.isfinite(value.value) else ""
+        bounds = "" if math.isnan(row.low) else f" [{signed(row.low, 2)}, {signed(row.high, 2)}]"
+        parts.append(f"{row.arm} {_verb(row)} ({level_of}difference {signed(row.value, 2)}{bounds})")
+    noise = "; ".join(dict.fromkeys(row.method.replace("; ", ", ") for row in rows))
     return (
-        f"On held-out countries and items, {one.arm} {verb} {one.against}: "
-        f"{values}difference {signed(one.value, 2)}{bounds}, "
-        f"n = {one.n} item × group pairs; {one.method.replace('; ', ', ')}."
+        f"{where}, mean JS distance to people against {against}{level}: {', '.join(parts)}; "
+        f"n = {rows[0].n} question × group pairs, {noise}."
     )
 
 
-def _find(estimates: Mapping[str, Mapping[str, Sequence[Estimate]]], arm: str, name: str) -> Estimate | None:
-    audit, _, group, condition = MAIN
-    for one in estimates.get(arm, {}).get(audit, ()):
-        if (one.name, one.group, one.condition) == (name, group, condition):
+def _verb(row: Comparison) -> str:
+    if math.isnan(row.low):
+        return "has no interval"
+    if row.high < 0:
+        return "is closer"
+    return "is further away" if row.low > 0 else "cannot be told apart"
+
+
+def _find(estimates: Estimates, arm: str, name: str, group: str = "all") -> Estimate | None:
+    for one in estimates.get(arm, {}).get(AUDIT, ()):
+        if (one.name, one.group, one.condition) == (name, group, CONDITION):
             return one
     return None
 

@@ -57,7 +57,7 @@ class Mark:
     impact leaves of a function's weight. `draws`: bootstrap resamples. `context.limit` bounds the respondents.
     """
 
-    respondents: int = 10
+    respondents: int = 6
     items: int = 2
     features: int = 5
     reduction: float = 0.5

@@ -10,12 +10,14 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from data.files import digest, digest_code, digest_files, read_json, write_text
+from data.code import digest_code
+from data.files import digest, digest_files, read_json, write_text
 from data.manifest import read_manifest, update_manifest
 from launch.asked import Asked, trains
 
@@ -67,8 +69,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
     """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
     that of a model node to the hash of its files.
     """
-    train_code, eval_code = digest_code("data", "train"), digest_code("data", "eval")
-    versions = library_versions()
+    versions, corpus = library_versions(), corpus_identity()
     cells = []
     for config in asked.cells:
         model = config["model"]
@@ -76,17 +77,32 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
         if trains(config):
             used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "seed", "draw")
             engine = {key: value for key, value in config["engine"].items() if key != "threads"}
-            facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], train_code, engine]
+            code = digest_code("train.variant", *_modules(*(config[part] for part in ("recipe", "adapter", "mixture"))))
+            facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], code, engine]
             facts += _contents(config["recipe"], config["adapter"], config["mixture"])
         identity = digest(facts)
-        shared = [identity, surveys[digest(config["survey"])], eval_code, config["audit_seed"], config["limit"]]
+        shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
         shared += [config["survey"], config["prompt"], config["backend"]]
-        keys = {name: digest([*shared, settings]) for name, settings in config["audit"].items()}
+        keys = {
+            name: digest([*shared, settings, digest_code("data.variant", "eval.answers", *_modules(settings))])
+            for name, settings in config["audit"].items()
+        }
         name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
         parent = {"name": model["name"], "source": model["source"], "weights": weights[digest(model)]}
         whole = {"experiment": asked.name, **config, "parent": parent, "identity": identity, "keys": keys}
         cells.append(Cell(asked.runs / asked.name / "cells" / name, whole))
     return cells
+
+
+def _modules(*nodes: Mapping[str, Any]) -> list[str]:
+    """The modules whose code the nodes' targets are."""
+    return [str(node["_target_"]).rpartition(".")[0] for node in nodes]
+
+
+def corpus_identity() -> str:
+    """The hash of the dilemma corpus that is asked."""
+    with resources.as_file(resources.files("data.dilemmas") / "corpus.jsonl") as path:
+        return digest_files([path], path.parent)
 
 
 def _contents(*parts: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from data.files import digest, digest_code, read_json, replacing, write_json
+from data.code import digest_code
+from data.files import digest, read_json, replacing, write_json
 from launch.build import build_as
 from launch.cells import Cell, audit_key, read_experiment
 from launch.people import people
@@ -112,4 +113,4 @@ def _key(experiment: dict[str, Any], cells: Sequence[Cell]) -> str:
         [cell.name, cell.manifest.get("state"), {name: audit_key(cell.folder, name) for name in cell.config["keys"]}]
         for cell in cells
     ]
-    return digest([left, experiment["hypotheses"], digest_code("data", "eval")])
+    return digest([left, experiment["hypotheses"], digest_code("launch.comparison")])

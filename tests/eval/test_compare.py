@@ -136,11 +136,11 @@ def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], t
 def test_finding_in_words(two_seeds: list[CellResult]) -> None:
     summary, _ = run(two_seeds[:2])
     sentence = summary["finding"][0]
-    assert sentence.startswith(
-        "On held-out countries and items, match is closer to people than base: mean JS distance 0."
-    )
+    assert sentence.startswith("On questions and in countries held out from training, mean JS distance to people")
+    assert "against base (0." in sentence
+    assert "match is closer (0." in sentence
     assert "difference −0." in sentence
-    assert "n = 30 item × group pairs; paired bootstrap over 6 items and 5 countries, one training seed." in sentence
+    assert "n = 30 question × group pairs, paired bootstrap over 6 items and 5 countries, one training" in sentence
 
 
 def test_estimates_of_one_cell_are_its_own_and_of_two_are_pooled(two_seeds: list[CellResult]) -> None:

@@ -216,7 +216,7 @@ def test_intervals_bracket_and_one_dilemma_has_none() -> None:
     assert found.low < found.high
     assert "12 dilemmas" in found.method
     alone = audit(by_value, limit=1)
-    assert alone.settings["dilemmas"] == 1
+    assert alone.settings["asked"] == 1
     assert all(math.isnan(e.low) and math.isnan(e.high) for e in alone.estimates)
 
 

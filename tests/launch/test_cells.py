@@ -26,7 +26,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "adapter": {"_target_": "train.adapters.Full"},
         "mixture": {"_target_": "data.mixture.Mixture"},
         "survey": {"blocks": ["wvs3"]},
-        "audit": {"first_token": {"draws": 100}},
+        "audit": {"first_token": {"_target_": "eval.first_token.FirstToken", "draws": 100}},
         "prompt": {"style": "chat"},
         "backend": {"name": "transformers", "token_budget": 2048},
         "engine": {"kind": "single", "processes": 1, "threads": "auto"},

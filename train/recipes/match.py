@@ -26,7 +26,7 @@ class Match:
     leaves the distribution itself the larger part of the gradient.
     """
 
-    learning_rate: float = 2e-5
+    learning_rate: float = 5e-5
     mass_weight: float = 0.1
 
     def __post_init__(self) -> None:
