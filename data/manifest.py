@@ -1,7 +1,7 @@
 """A cell's manifest: what state the cell is in and everything that says how its variant came to be.
 
-The state moves `planned → training → trained → auditing → done | failed`, each step written by atomic rename. Reading it
-needs neither torch nor a model.
+The state moves `planned → training → trained → auditing → done | failed`, each step written by atomic rename.
+Reading it needs neither torch nor a model.
 """
 
 from __future__ import annotations

@@ -122,10 +122,11 @@ def orders(
 ) -> list[tuple[int, ...]]:
     """The orders in which an item is asked, each a tuple of option indices; the first is always the item's own.
 
-    A nominal item: all cyclic shifts up to `exhaustive` options, for longer ones `beyond` evenly spaced shifts, so that
-    every option stands at many places. An ordered scale: its own order and the reverse, since a scale that begins in the
-    middle is no scale any more (our design: no survey shows one, and a small model trained on rotated scales learns
-    nothing but to spread its answer evenly). `rotate_scales` shifts scales too, each shift also reversed.
+    A nominal item: all cyclic shifts up to `exhaustive` options, for longer ones `beyond` evenly spaced shifts, so
+    that every option stands at many places. An ordered scale: its own order and the reverse, since a scale that
+    begins in the middle is no scale any more (our design: no survey shows one, and a small model trained on rotated
+    scales learns nothing but to spread its answer evenly). `rotate_scales` shifts scales too, each shift also
+    reversed.
     """
     shifts = options if options <= exhaustive else beyond
     if ordered:

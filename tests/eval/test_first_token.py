@@ -169,5 +169,5 @@ def test_a_bound_on_countries_is_counted(audit: Callable[..., AuditResult]) -> N
 
 
 def test_unknown_conditions_are_named() -> None:
-    with pytest.raises(ValueError, match="must be among .* got 'planet'"):
+    with pytest.raises(ValueError, match=r"must be among .* got 'planet'"):
         FirstToken(conditions=("planet",))
