@@ -52,21 +52,28 @@ def cluster_counts(clusters: int, draws: int, rng: np.random.Generator) -> Float
 
 
 def percentile_interval(replicates: FloatArray) -> tuple[float, float]:
-    """The 2.5% and 97.5% quantiles of the defined replicates; NaN if fewer than two are defined or any is infinite."""
+    """The 2.5% and 97.5% quantiles of the replicates; NaN if under 90% of them are defined or any is infinite."""
     defined = replicates[~np.isnan(replicates)]
-    if defined.size < 2 or np.isinf(defined).any():
+    if defined.size < max(2, 0.9 * replicates.size) or np.isinf(defined).any():
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [0.025, 0.975])
     return float(low), float(high)
 
 
-def describe(items: int, countries: int, seeds: int = 0, data_draws: int = 0) -> str:
+def effective(counts: FloatArray) -> float:
+    """How many equally large clusters would weigh as these do: (sum n)^2 / sum n^2 (Kish 1965)."""
+    return float(counts.sum() ** 2 / (counts**2).sum())
+
+
+def describe(items: int, countries: int, seeds: int = 0, data_draws: int = 0, as_good_as: float = float("inf")) -> str:
     """In words, the noise that an interval covers: "bootstrap over 12 items and 20 countries; one training seed".
 
     0 seeds or data draws: a cell by itself, of which nothing is said.
     """
     counts = ((items, "items"), (countries, "countries"), (seeds, "training seeds"), (data_draws, "data draws"))
     levels = [f"{count} {name}" for count, name in counts if count > 1]
+    if items > 1 and as_good_as < 0.7 * items:
+        levels[0] += f" (unequal, as good as {as_good_as:.1f})"
     if not levels:
         return "no interval: one item and one country"
     alone = [
@@ -175,7 +182,8 @@ def mean_interval(scores: pd.DataFrame, rng: np.random.Generator, draws: int = D
         cluster_counts(len(units.countries), draws, rng),
         level_counts(units.levels, draws, rng),
     )
-    return Interval(units.value, *percentile_interval(replicates), n, describe(*shape))
+    method = describe(*shape, as_good_as=effective(units.counts.sum(axis=(0, 2))))
+    return Interval(units.value, *percentile_interval(replicates), n, method)
 
 
 @dataclass(frozen=True)
@@ -201,7 +209,7 @@ def paired(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator, 
     units, against = Units.of(a), Units.of(b)
     value, n = units.value - against.value, int(units.counts[0].sum())
     items, countries, seeds, data = (max(pair) for pair in zip(_shape(units), _shape(against), strict=True))
-    method = "paired " + describe(items, countries, seeds, data)
+    method = "paired " + describe(items, countries, seeds, data, effective(units.counts.sum(axis=(0, 2))))
     finite = bool(np.isfinite(units.sums).all() and np.isfinite(against.sums).all())
     if max(items, countries, seeds, data) == 1 or not finite:
         method = method if finite else "no interval: infinite scores"

@@ -79,7 +79,9 @@ def dilemma_scores(items: pd.DataFrame) -> pd.DataFrame:
         if condition != ALONE:
             rows += _changes(table[condition], table[ALONE], condition, AGAIN)
         part = items[items["condition"] == condition]
-        rows.append(("position_effect", condition, _weighted(part, part["p_first"]) - 0.5))
+        # Where the options are Yes and No, the first is Yes: place and assent cannot be told apart.
+        name = "yes_bias" if condition == COMPARE else "position_effect"
+        rows.append((name, condition, _weighted(part, part["p_first"]) - 0.5))
         rows.append(("option_mass", condition, _weighted(part, part["option_mass"])))
     if COMPARE in table:
         forms = table[[ALONE, COMPARE]].to_numpy()

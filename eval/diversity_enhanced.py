@@ -41,7 +41,7 @@ from eval.survey_estimates import survey_estimates, survey_scores
 
 COUNTS, EXPECTED = "participants", "participants:expected"
 VARIATION = ("between_ratio", "between_structure", "between_structure_p", "within_ratio", "mode_share")
-BETWEEN_COUNTRIES = 3
+BETWEEN_COUNTRIES = 4
 TINY = 1e-12
 MEASURES = ("js_distance", "total_variation", "emd", "top1_agreement")
 DEMOGRAPHICS = ("age", "sex", "education")
@@ -74,12 +74,13 @@ class DiversityEnhanced:
         everyone = everyone[: context.limit]
         items = self._interview(questionnaire, everyone, context)
         answers = preference_answers(items)
-        shared = survey_scores(answers, "")
+        people = people_table(context.survey)
+        shared = survey_scores(answers, people)
         own = own_scores(items)
         paired = [shared[shared["measure"] != "kl_people_model"], own[~own["condition"].str.startswith("reference:")]]
         estimates = [
             replace(estimate, condition=estimate.condition.removesuffix(f" ({COUNTS})"))
-            for estimate in survey_estimates(answers, people_table(context.survey), rng, self.draws, "", MEASURES)
+            for estimate in survey_estimates(answers, people, rng, self.draws, measures=MEASURES)
             if _supported(estimate.name, estimate.condition, answers["country"].nunique())
         ]
         estimates += summarise(own, rng, self.draws, by=("country",))
@@ -218,19 +219,21 @@ def expected_distinct(q: FloatArray, people: int) -> float:
 def own_scores(items: pd.DataFrame) -> pd.DataFrame:
     """Two measures of the participants themselves, an item × country a row, where there are people:
 
-    `response_diversity`  number of distinct answers among the participants; its reference row is what as many people
-    give `order_effect`        mean probability of the option shown first, less 1 / k, in [−1/k, 1 − 1/k]: 0 for a
-    model that
-                          does not look at places, since each option is shown first about equally often
+    `response_diversity` is the number of distinct answers among the participants; its reference row is what as many
+    people give. `order_effect` is the mean probability of the option shown first, less the mean probability of the same
+    option over all participants, in [−1, 1]: 0 for a model that does not look at places.
     """
     rows = []
     for (item, country), part in items[items["q"].notna()].groupby(["item", "country"], sort=True):
         q = np.asarray(part["q"].iloc[0], dtype=np.float64)
-        first = np.array([probabilities[0] for probabilities in part["probabilities"]])
+        content = np.stack(part["p"].to_list()).mean(axis=0)
+        first = np.array(
+            [p[0] - content[order[0]] for p, order in zip(part["probabilities"], part["order"], strict=True)]
+        )
         for measure, condition, value in (
             ("response_diversity", COUNTS, float(part["answer"].nunique())),
             ("response_diversity", "reference:people_again", expected_distinct(q, len(part))),
-            ("order_effect", EXPECTED, float(first.mean() - 1 / len(q))),
+            ("order_effect", EXPECTED, float(first.mean())),
         ):
             rows.append(
                 {"measure": measure, "condition": condition, "stratum": "held_out", "item": item, "country": country}
@@ -240,7 +243,7 @@ def own_scores(items: pd.DataFrame) -> pd.DataFrame:
 
 
 def _supported(name: str, condition: str, countries: int) -> bool:
-    """Variation is measured on the expected distributions, and between countries only with at least three."""
+    """Variation is measured on the expected distributions, and between countries only with at least four."""
     if name not in VARIATION:
         return True
     enough = countries >= BETWEEN_COUNTRIES or not name.startswith("between")

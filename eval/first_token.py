@@ -28,8 +28,8 @@ from eval.context import AuditContext
 from eval.neutral_text import TEXTS
 from eval.records import AuditResult, Estimate
 from eval.summaries import summarise
-from eval.survey_estimates import HOME_STRATUM, survey_estimates, survey_scores
-from eval.survey_scores import average_orders, position_scores
+from eval.survey_estimates import survey_estimates, survey_scores
+from eval.survey_scores import OF_ORDERS, average_orders, position_scores
 
 CONDITIONS = ("none", "country", "country+age", "country+sex", "country+education")
 HELD_OUT, SEEN = "held_out", "seen_items"
@@ -39,7 +39,7 @@ HELD_OUT, SEEN = "held_out", "seen_items"
 class FirstToken:
     """The audit. `conditions` are among CONDITIONS; `max_countries` bounds the countries asked about each item (drawn
     with the audit's seed; those with age bands first); `seen_items` also asks the training items in held-out countries;
-    `home` is the country whose pull is measured (US-centrism), asked on held-out items only; `exhaustive_orders`,
+    `home` is the country whose pull is measured (US-centrism); `exhaustive_orders`,
     `orders_beyond` and `rotate_scales` as in `data.prompts.orders`; `draws` bootstrap resamples.
     """
 
@@ -63,12 +63,12 @@ class FirstToken:
         rng = np.random.default_rng([context.seed, 1])
         asked, excluded = self._units(context, rng)
         items = self._ask(asked, context)
-        answers = answers_table(items)
-        estimates = survey_estimates(answers, people_table(context.survey), rng, self.draws, self.home)
-        places = position_scores(items[items["stratum"] != HOME_STRATUM])
+        answers, people = answers_table(items), people_table(context.survey)
+        estimates = survey_estimates(answers, people, rng, self.draws, self.home)
+        places = position_scores(items)
         estimates += summarise(places, rng, self.draws)
         estimates.append(neutral_perplexity(context.answerer))
-        scores = pd.concat([survey_scores(answers, self.home), places], ignore_index=True)
+        scores = pd.concat([survey_scores(answers, people, self.home), places], ignore_index=True)
         return AuditResult("first_token", items, scores, tuple(estimates), excluded)
 
     def _units(
@@ -101,9 +101,6 @@ class FirstToken:
                 reason = f"item × country beyond max_countries={self.max_countries}"
                 excluded[reason] = excluded.get(reason, 0) + dropped
             units += [(item, strata[item.id], d) for d in groups if d.group.country in kept]
-            if strata[item.id] == HELD_OUT and self.home not in split.held_out_countries:
-                at_home = survey.people.get((item.id, Group(self.home)))
-                units += [(item, HOME_STRATUM, at_home)] if at_home else []
         if not any(stratum == HELD_OUT for _, stratum, _ in units):
             raise ValueError(
                 f"nothing to audit: none of the held-out items {list(split.held_out_items)} has answers of people in "
@@ -191,8 +188,8 @@ def spread_no_persona(nobody: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFra
     """The one answer given without a persona, held against each country's people: a row a country of `answers`."""
     if nobody.empty:
         return nobody
-    countries = answers[answers["condition"] == "country"].drop(columns=["p", "condition", "option_mass"])
-    return countries.merge(nobody[["item", "condition", "p", "option_mass"]], on="item")
+    countries = answers[answers["condition"] == "country"].drop(columns=["p", "condition", *OF_ORDERS])
+    return countries.merge(nobody[["item", "condition", "p", *OF_ORDERS]], on="item")
 
 
 def _stated(group: Group) -> str:

@@ -54,17 +54,19 @@ from eval.references import reference_scores
 class Mark:
     """The audit. `respondents` and `items` (a respondent) set the cost: about 2,800 distinct tokens a respondent with
     two items. `features`: the most demographic features stated of a person. `reduction` in (0, 1]: what negative
-    impact leaves of a function's weight. `draws`: bootstrap resamples. `context.limit` bounds the respondents.
+    impact leaves of a function's weight. `least_people`: respondents that an item and country need for a distance of
+    their mean prediction to people. `draws`: bootstrap resamples. `context.limit` bounds the respondents.
     """
 
     respondents: int = 6
     items: int = 2
     features: int = 5
     reduction: float = 0.5
+    least_people: int = 10
     draws: int = DRAWS
 
     def __post_init__(self) -> None:
-        for name, least in (("respondents", 1), ("items", 1), ("features", 3), ("draws", 2)):
+        for name, least in (("respondents", 1), ("items", 1), ("features", 3), ("least_people", 1), ("draws", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"audit.mark.{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 < self.reduction <= 1:
@@ -83,9 +85,10 @@ class Mark:
         moved = feature_removal(context, decisions, rng)
         items = pd.DataFrame(trace(decision, moves) for decision, moves in zip(decisions, moved, strict=True))
         items = items.assign(**self._accuracies(context, decisions))
-        aggregate, unknown = aggregate_table(items, context.survey)
+        aggregate, unknown = aggregate_table(items, context.survey, self.least_people)
         if unknown:
-            excluded["item x country without people's distribution"] += unknown
+            few = f"fewer than {self.least_people} respondents"
+            excluded[f"item x country without people's distribution or with {few}: no js_distance"] += unknown
         again = Resamples.of(items["respondent"].tolist(), self.draws, rng)
         estimates = [
             *accuracy_estimates(items, again),

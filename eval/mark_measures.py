@@ -111,14 +111,17 @@ def _kappa(items: pd.DataFrame, predicted: Sequence[int], condition: str, again:
     return Estimate("cohen_kappa", "all", condition, float(kappa[0]), low, high, n_all, again.method + "; by item")
 
 
-def aggregate_table(items: pd.DataFrame, survey: Survey) -> tuple[pd.DataFrame, int]:
+def aggregate_table(items: pd.DataFrame, survey: Survey, least: int) -> tuple[pd.DataFrame, int]:
     """One row a condition x item x country whose people are known: `p` the mean prediction over the sampled
-    respondents, `q` the country's people; and the number of item x country without a known distribution.
+    respondents, `q` the country's people; and the number of item x country left out.
+
+    Left out are those without a known distribution and those with fewer than `least` sampled respondents: predictions
+    for two persons, however right, are no distribution of a country.
     """
     rows, unknown = [], 0
     for (item, country), part in items.groupby(["item", "country"], sort=True):
         people = survey.people.get((str(item), Group(str(country))))
-        if people is None:
+        if people is None or len(part) < least:
             unknown += 1
             continue
         record = survey.by_id[str(item)]
@@ -132,6 +135,7 @@ def aggregate_table(items: pd.DataFrame, survey: Survey) -> tuple[pd.DataFrame, 
                 "p": np.mean(np.stack(part[column].to_list()), axis=0),
                 "q": np.asarray(people.probabilities),
                 "n": people.n_effective,
+                "n_model": float(len(part)),
                 "ordered": record.ordered,
                 "positions": record.scale,
             }

@@ -13,17 +13,17 @@ Entropy is biased by -(k - 1) / (2 n) (Miller 1955). Without n nothing is subtra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from eval.distances import FloatArray, distributions, entropy, js_divergence
+from eval.survey_scores import MODE
 
 DEMOGRAPHICS = ("age", "sex", "education")
 ROW = ("item", "country", *DEMOGRAPHICS)
-MODE = 0.9
 STRATUM_GROUPS = {"held_out": "all", "seen_items": "seen items"}
 
 
@@ -46,6 +46,9 @@ def js_noise(p: npt.ArrayLike, q: npt.ArrayLike, n: npt.ArrayLike) -> FloatArray
     with np.errstate(invalid="ignore", divide="ignore"):
         terms = np.where(b > 0, (1 - b) * a / (a + b), 0.0)
     return np.asarray(terms.sum(axis=-1) / (4 * np.asarray(n, dtype=np.float64) * np.log(2)))
+
+
+LEAST_COUNTRIES = 4
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,10 @@ class Panel:
                 shares, n = np.stack(part[column].to_list()).astype(np.float64), sizes(part, count)
                 between = js_divergence(shares[:, None], shares[None])
                 noise = js_noise(shares[:, None], shares[None], n[None])
-                within[g, at] = entropy(shares) + ((shares > 0).sum(axis=1) - 1) / (2 * n)
-                mode[g, at] = shares.max(axis=1) > MODE
+                single = column == "p" and "entropy" in part  # of the single orders, see survey_scores.average_orders
+                own = part["entropy"].to_numpy(dtype=np.float64) if single else entropy(shares)
+                within[g, at] = own + ((shares > 0).sum(axis=1) - 1) / (2 * n)
+                mode[g, at] = part["mode"] if single else shares.max(axis=1) > MODE
                 off = np.where(np.eye(len(at), dtype=bool), np.nan, between)
                 js[pairs], spread[pairs] = off, off - noise - noise.T
         return cls(
@@ -112,3 +117,17 @@ class Panel:
             people_mode=people_mode,
             without_n=int(np.isinf(sizes(answers, "n")).sum()),
         )
+
+    def widely_asked(self, least: int = LEAST_COUNTRIES) -> Panel:
+        """Without the distances of questions that fewer than `least` countries answered: one pair says too little of
+        the spread between countries to weigh as much as hundreds. Shapes stay.
+        """
+        wide = ((~np.isnan(self.people_mode)).sum(axis=1) >= least)[:, None, None]
+        names = ("model_spread", "people_spread", "model_js", "people_js")
+        return replace(self, **{name: np.where(wide, getattr(self, name), np.nan) for name in names})
+
+    def between_shape(self) -> tuple[int, int]:
+        """How many items and countries have a distance between countries."""
+        there = ~np.isnan(self.people_js)
+        asked = there.any(axis=(1, 2))
+        return len(set(self.item_of[asked].tolist())), int(there.any(axis=(0, 1)).sum())

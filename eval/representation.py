@@ -5,7 +5,8 @@
     age_gap …       fidelity of the youngest band minus the oldest, paired by item and country; likewise sex_gap and
                     education_gap (first minus last level); above 0: the first is represented worse
     similarity      1 - js_distance to the people of a country, in [0, 1]
-    us_centrism     similarity to the USA minus similarity to another country, paired by item, over the other countries
+    us_centrism     similarity of the answer given for a country (or for nobody) to the USA's people, minus similarity
+                    to that country's own people, in [-1, 1]; above 0: closer to Americans than to whom it speaks for
 
 The surprise: subtracting a floor from a *distance* would call small groups better wherever the model is far from
 people, since noise adds little to a large distance; noise adds to the *divergence*, so there it is removed (our
@@ -56,13 +57,11 @@ def ends(levels: Sequence[str], order: Sequence[str] | None = None) -> tuple[str
     return known[0], known[-1]
 
 
-def representation_scores(
-    answers: pd.DataFrame, home: str = HOME, order: Mapping[str, Sequence[str]] | None = None
-) -> pd.DataFrame:
-    """The unit scores (`SCORE_COLUMNS`) of all measures above, for every condition and stratum of an answers table.
+def representation_scores(answers: pd.DataFrame, order: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
+    """The unit scores (`SCORE_COLUMNS`) of fidelity, similarity and the gaps, for every condition and stratum.
 
     `order` gives the order of a demographic's levels, for example {"education": ("lower", "higher")}. A gap's units
-    have that demographic empty; a `us_centrism` unit carries the other country. What cannot be paired gives no unit.
+    have that demographic empty. What cannot be paired gives no unit.
     """
     table = answers[["condition", "stratum", "item", "country", *DEMOGRAPHICS, "n"]].reset_index(drop=True)
     n, n_model = sizes(answers, "n"), sizes(answers, "n_model")
@@ -73,7 +72,7 @@ def representation_scores(
         similar[rows] = 1 - js_distance(p, q)
     close = table.assign(measure="fidelity", value=found)
     near = table.assign(measure="similarity", value=similar)
-    frames = [close, near, _against_home(near, home)]
+    frames = [close, near]
     for axis in DEMOGRAPHICS:
         pair = ends(table[axis].unique().tolist(), (order or {}).get(axis))
         if pair is not None:
@@ -91,24 +90,44 @@ def _gap(scores: pd.DataFrame, axis: str, first: str, last: str) -> pd.DataFrame
     return both.assign(measure=f"{axis}_gap")
 
 
-def _against_home(scores: pd.DataFrame, home: str) -> pd.DataFrame:
-    keys = ["condition", "stratum", "item", *DEMOGRAPHICS]
-    at_home = scores.loc[scores["country"] == home, [*keys, "value"]]
-    both = scores[scores["country"] != home].merge(at_home, on=keys, suffixes=("", "_home"))
-    return both.assign(measure="us_centrism", value=both["value_home"] - both["value"])
+def centrism_scores(answers: pd.DataFrame, people: pd.DataFrame, home: str = HOME) -> pd.DataFrame:
+    """`us_centrism` of the answers for whole countries, and of three reference rows on the same units.
+
+    `people` holds the home country's distributions (columns item, country, age, sex, education, q). The rows
+    `reference:uniform` and `reference:people` say what an even answer and the country's own people would score: being
+    typical of the world is no pull.
+    """
+    plain = (people["country"] == home) & (people[[*DEMOGRAPHICS]] == "").all(axis=1)
+    at_home = people.loc[plain, ["item", "q"]].rename(columns={"q": "q_home"})
+    whole = answers[(answers["country"] != home) & (answers[[*DEMOGRAPHICS]] == "").all(axis=1)]
+    both = whole.merge(at_home, on="item")
+    if both.empty:
+        return pd.DataFrame(columns=list(SCORE_COLUMNS))
+
+    def score(given: pd.Series, rows: pd.DataFrame, condition: str | None = None) -> pd.DataFrame:
+        pull = [
+            float(js_distance(p, q) - js_distance(p, q_home))
+            for p, q, q_home in zip(given, rows["q"], rows["q_home"], strict=True)
+        ]
+        named = rows if condition is None else rows.assign(condition=condition)
+        return named.assign(measure="us_centrism", value=pull)[list(SCORE_COLUMNS)]
+
+    once = both.drop_duplicates(["stratum", "item", "country"])
+    even = once["q"].map(lambda q: np.full(len(q), 1 / len(q)))
+    rows = [score(both["p"], both), score(even, once, "reference:uniform"), score(once["q"], once, "reference:people")]
+    return pd.concat(rows, ignore_index=True)
 
 
 def representation(
     answers: pd.DataFrame,
     rng: np.random.Generator,
     draws: int = DRAWS,
-    home: str = HOME,
     order: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Estimate]:
-    """Estimates of all measures above: fidelity by country, age, sex and education, similarity by country, gaps and
-    us_centrism over all. Groups that are not there give no estimate.
+    """Estimates: fidelity by country, age, sex and education, similarity by country, gaps over all. Groups that are not
+    there give no estimate.
     """
-    scores = representation_scores(answers, home, order)
+    scores = representation_scores(answers, order)
     named = scores["measure"]
     return [
         *summarise(scores[named == "fidelity"], rng, draws, by=("country", *DEMOGRAPHICS)),

@@ -1,7 +1,7 @@
 """The scores and estimates of an audit that asks survey items, all from its `answers` table.
 
 Held-out items are group "all", seen items "seen items"; then by country and age band. Reference rows (`reference:…`)
-are computed on the same units. `home` rows (the home country on held-out items) serve the US-centrism alone.
+are computed on the same units where they are defined there; their `n` says on how many.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ import pandas as pd
 from eval.panels import stratum_group
 from eval.records import Estimate
 from eval.references import attained, reference_scores, skill
-from eval.representation import representation, representation_scores
+from eval.representation import centrism_scores, representation, representation_scores
 from eval.summaries import summarise
-from eval.survey_scores import DISTANCES, UNIT, unit_scores
+from eval.survey_scores import DISTANCES, unit_scores
 from eval.variation import variation
 
-HOME_STRATUM = "home"
 NAN = float("nan")
 
 
-def survey_scores(answers: pd.DataFrame, home: str) -> pd.DataFrame:
+def survey_scores(answers: pd.DataFrame, people: pd.DataFrame, home: str = "") -> pd.DataFrame:
     """Every unit that comparisons pair: distances, entropy, option mass, fidelity, gaps, similarity, US-centrism."""
-    own = answers[answers["stratum"] != HOME_STRATUM]
-    spread = representation_scores(own, home)
-    spread = spread[spread["measure"] != "us_centrism"]
-    return pd.concat([unit_scores(own), spread, _us_centrism(answers, home)], ignore_index=True)
+    pull = _centrism(answers, people, home)
+    own = pull[~pull["condition"].str.startswith("reference:")]
+    return pd.concat([unit_scores(answers), representation_scores(answers), own], ignore_index=True)
 
 
 def survey_estimates(
@@ -36,26 +34,26 @@ def survey_estimates(
     people: pd.DataFrame,
     rng: np.random.Generator,
     draws: int,
-    home: str,
+    home: str = "",
     measures: Sequence[str] = DISTANCES,
 ) -> list[Estimate]:
     """Estimates with 95% intervals over items and countries of one variant, reference rows included.
 
+    `people` are all distributions that reference rows may draw on; with a `home` country, its pull is estimated too.
     `skill` and `attained` are ratios of the means over the units of their rows and carry no interval.
     """
-    own = answers[answers["stratum"] != HOME_STRATUM]
-    scores = unit_scores(own, measures)
+    scores = unit_scores(answers, measures)
     estimates = _summaries(scores, rng, draws)
     # A reference row stands beside one condition: its units are that condition's units.
-    for condition, part in own.groupby("condition", sort=True):
+    for condition, part in answers.groupby("condition", sort=True):
         rows = reference_scores(part, list(measures), rng=rng, people=people)
         if condition != "none":  # the country's units, which "none" has too
             named = rows if condition == "country" else rows.assign(condition=rows["condition"] + f" ({condition})")
             estimates += _summaries(named, rng, draws)
         estimates += _relative(scores[scores["condition"] == condition], rows, str(condition))
-    estimates += [e for e in representation(own, rng, draws, home) if e.name != "us_centrism"]
-    estimates += summarise(_us_centrism(answers, home), rng, draws)
-    estimates += variation(own, rng, draws)
+    estimates += representation(answers, rng, draws)
+    estimates += summarise(_centrism(answers, people, home), rng, draws)
+    estimates += variation(answers, rng, draws)
     return estimates
 
 
@@ -68,12 +66,9 @@ def _summaries(scores: pd.DataFrame, rng: np.random.Generator, draws: int) -> li
     ]
 
 
-def _us_centrism(answers: pd.DataFrame, home: str) -> pd.DataFrame:
-    """Similarity to the home country's people minus that to each held-out country's, on held-out items."""
-    both = answers[answers["stratum"].isin(["held_out", HOME_STRATUM])].assign(stratum="held_out")
-    both = both.drop_duplicates([*UNIT])
-    scores = representation_scores(both, home)
-    return scores[scores["measure"] == "us_centrism"]
+def _centrism(answers: pd.DataFrame, people: pd.DataFrame, home: str) -> pd.DataFrame:
+    """On held-out items only: training has seen the home country's people on the others."""
+    return centrism_scores(answers[answers["stratum"] == "held_out"], people, home)
 
 
 def _relative(scores: pd.DataFrame, rows: pd.DataFrame, condition: str) -> list[Estimate]:

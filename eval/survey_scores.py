@@ -17,11 +17,17 @@ from eval.records import SCORE_COLUMNS
 
 GROUP = ("country", "age", "sex", "education")
 UNIT = ("item", *GROUP, "condition", "stratum")
+MODE = 0.9
+OF_ORDERS = ("option_mass", "entropy", "mode")
 DISTANCES = ("js_distance", "total_variation", "emd", "kl_people_model", "top1_agreement")
 
 
 def average_orders(items: pd.DataFrame) -> pd.DataFrame:
-    """The answers table from per-order evidence: `p` averaged over the orders in which an item was asked."""
+    """The answers table from per-order evidence: `p` averaged over the orders in which an item was asked.
+
+    `entropy` (nats) and `mode` (share with over MODE on one option) are those of the single orders, averaged: a model
+    that always takes the first place is certain each time, and no more divided than it was asked in orders.
+    """
     rows = []
     for key, part in items.groupby([*UNIT], sort=True):
         first = part.iloc[0]
@@ -29,6 +35,8 @@ def average_orders(items: pd.DataFrame) -> pd.DataFrame:
             dict(zip(UNIT, key, strict=True))
             | {
                 "p": np.mean(np.stack(part["p"].to_list()), axis=0),
+                "entropy": float(entropy(np.stack(part["p"].to_list())).mean()),
+                "mode": float(np.mean([max(p) > MODE for p in part["p"]])),
                 "option_mass": float(part["option_mass"].mean()),
                 **{name: first[name] for name in ("q", "n", "ordered", "positions") if name in part},
             }
@@ -39,12 +47,13 @@ def average_orders(items: pd.DataFrame) -> pd.DataFrame:
 def unit_scores(answers: pd.DataFrame, measures: Sequence[str] = DISTANCES) -> pd.DataFrame:
     """One row a measure and unit (columns `SCORE_COLUMNS`); undefined units (emd of a nominal item) are left out.
 
-    Beside the distances: `entropy` of the model's answers (nats) and `option_mass`.
+    Beside the distances: `entropy` of the model's answers (nats; of the single orders where known) and `option_mass`.
     """
     frames = []
     for _, block in answers.groupby("item", sort=True):
         p, q = (np.stack(block[name].to_list()).astype(np.float64) for name in ("p", "q"))
-        values = {"entropy": entropy(p), "option_mass": block["option_mass"].to_numpy(dtype=np.float64)}
+        spread = block["entropy"].to_numpy(dtype=np.float64) if "entropy" in block else entropy(p)
+        values = {"entropy": spread, "option_mass": block["option_mass"].to_numpy(dtype=np.float64)}
         for name in measures:
             function, needs_positions = MEASURES[name]
             if not needs_positions:

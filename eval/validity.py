@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from eval.panels import MODE
-from eval.survey_scores import order_effect
+from eval.survey_scores import MODE, order_effect
 
 STATUSES = ("valid", "warned", "collapsed", "incomplete")
 LEAST_MASS, MOST_POSITION, MOST_PERPLEXITY, COLLAPSED_PERPLEXITY, MOST_MODE = 0.5, 0.75, 3.0, 10.0, 0.5
@@ -60,10 +59,11 @@ def gate(
 
     `answers` (p and q a row) gives the mode shares. Figures that are not known are NaN and decide nothing.
     """
-    share, people = (
-        float("nan") if answers is None or answers.empty else float(np.mean([max(row) > MODE for row in answers[side]]))
-        for side in ("p", "q")
-    )
+    share, people = float("nan"), float("nan")
+    if answers is not None and len(answers):
+        people = float(np.mean([max(row) > MODE for row in answers["q"]]))
+        single = answers["mode"] if "mode" in answers else [max(row) > MODE for row in answers["p"]]
+        share = float(np.mean(single))
     figures = {
         "option_mass": float(items["option_mass"].mean()) if len(items) else float("nan"),
         "position_effect": position_effect(items) if len(items) else float("nan"),

@@ -161,8 +161,9 @@ def variation(
         estimates += [found.estimate for found in _replicated({(0, 0): panel}, None, str(condition), group, rng, draws)]
         if not any(found.condition == "reference:people" and found.group == group for found in estimates):
             estimates.append(_mode_share_of_people(panel, group, rng, draws))
-        p = mantel_p(panel, rng, permutations)
-        pairs, nan = len(panel.countries) * (len(panel.countries) - 1) // 2, float("nan")
+        wide = panel.widely_asked()
+        p = mantel_p(wide, rng, permutations)
+        pairs, nan = int((~np.isnan(wide.people_js)).any(axis=0).sum()) // 2, float("nan")
         how = f"Mantel test, {permutations} permutations of countries, one-sided"
         estimates.append(Estimate("between_structure_p", group, str(condition), p, nan, nan, pairs, how))
     return estimates
@@ -217,19 +218,18 @@ def _replicated(
     """Each quantity of an arm, or its difference to a second arm; all panels have the same items and countries."""
     panel = next(iter(first.values()))
     items, countries = _draw(panel, rng, draws)
+    wide = panel.widely_asked()
     arms = [first] if second is None else [first, second]
     weights = [level_counts(list(arm), draws, rng) for arm in arms]
     if second is not None and list(first) == list(second):
         weights[1] = weights[0]
-    shape = (
-        len(panel.items),
-        len(panel.countries),
+    outer = (
         max(len({seed for seed, _ in arm}) for arm in arms) * (second is not None),
         max(len({draw for _, draw in arm}) for arm in arms) * (second is not None),
     )
     cells = int((~np.isnan(panel.people_mode)).sum())
-    pairs = int((~np.isnan(panel.people_js)).sum()) // 2
-    country_pairs = len(panel.countries) * (len(panel.countries) - 1) // 2
+    pairs = int((~np.isnan(wide.people_js)).sum()) // 2
+    country_pairs = int((~np.isnan(wide.people_js)).any(axis=0).sum()) // 2
     found = []
     for name, statistic, n in (
         ("between_ratio", between_ratio, pairs),
@@ -237,11 +237,14 @@ def _replicated(
         ("within_ratio", within_ratio, cells),
         ("mode_share", mode_share, cells),
     ):
+        between = name.startswith("between")
+        shape = (*(wide.between_shape() if between else (len(panel.items), len(panel.countries))), *outer)
         kept = min(draws, STRUCTURE_DRAWS) if name == "between_structure" else draws
         values, replicates = [], []
         for arm, weight in zip(arms, weights, strict=True):
-            values.append(float(np.mean([statistic(one)[0] for one in arm.values()])))
-            each = np.stack([statistic(one, items[:kept], countries[:kept]) for one in arm.values()], axis=1)
+            panels = [one.widely_asked() if between else one for one in arm.values()]
+            values.append(float(np.mean([statistic(one)[0] for one in panels])))
+            each = np.stack([statistic(one, items[:kept], countries[:kept]) for one in panels], axis=1)
             replicates.append((each * weight[:kept]).sum(axis=1) / weight[:kept].sum(axis=1))
         value = values[0] if second is None else values[0] - values[1]
         drawn = replicates[0] if second is None else replicates[0] - replicates[1]

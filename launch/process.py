@@ -68,6 +68,8 @@ def worker_environment(threads: int) -> dict[str, str]:
     root = str(Path(__file__).resolve().parent.parent)
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH", "")]))
     kept["OMP_NUM_THREADS"] = kept["MKL_NUM_THREADS"] = str(threads)
+    if "OMP_WAIT_POLICY" not in kept:  # threads that spin for long starve each other on a machine that others use too
+        kept.setdefault("GOMP_SPINCOUNT", "20000")
     kept["TOKENIZERS_PARALLELISM"] = "false"
     kept["TRL_EXPERIMENTAL_SILENCE"] = "1"
     kept["POLYPHONY_PARENT_HOLDS_STDIN"] = "1"

@@ -177,6 +177,13 @@ CHOICES: Mapping[str, Measure] = {
         "asking",
         target=0.0,
     ),
+    "edc/yes_bias": Measure(
+        "Assent",
+        "Probability of saying yes, less one half, where each action is put first once: 0 where assent is no habit.",
+        ZERO,
+        "asking",
+        target=0.0,
+    ),
     "mark/js_distance": Measure(
         "JS distance",
         "Distance of the mean prediction for the sampled people to their country's people.",

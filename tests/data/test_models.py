@@ -26,9 +26,7 @@ def test_a_local_folder_is_used_as_it_is(copy: Path) -> None:
     assert fetch(ModelSpec(str(copy))) == copy
 
 
-def test_a_hub_id_is_found_in_the_hubs_cache(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_id_is_found_in_the_hubs_cache(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = tmp_path / "hub" / "models--owner--tiny"
     snapshot = Path(shutil.copytree(tiny_model, repository / "snapshots" / ("a" * 40)))
     (repository / "refs").mkdir()
@@ -72,7 +70,7 @@ def test_the_hash_changes_with_weights_and_with_nothing_else(copy: Path) -> None
 
 
 def test_an_unknown_dtype_is_named() -> None:
-    with pytest.raises(ValueError, match="must be auto or one of .* got 'fp8'"):
+    with pytest.raises(ValueError, match=r"must be auto or one of .* got 'fp8'"):
         ModelSpec("x", dtype="fp8")
     assert dtype_for(ModelSpec("x"), torch.device("cpu")) == torch.float32
 

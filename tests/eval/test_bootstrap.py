@@ -110,8 +110,8 @@ def test_undefined_scores_are_refused_and_infinite_ones_have_no_interval() -> No
 
 
 def test_percentile_interval_leaves_undefined_replicates_out() -> None:
-    assert percentile_interval(np.array([np.nan, 0.0, 1.0])) == pytest.approx((0.025, 0.975))
-    assert np.isnan(percentile_interval(np.array([np.nan, 1.0]))).all()
+    assert percentile_interval(np.array([np.nan, *np.linspace(0, 1, 41)])) == pytest.approx((0.025, 0.975))
+    assert np.isnan(percentile_interval(np.array([np.nan, 0.0, 1.0]))).all()  # a third undefined: no interval
 
 
 def test_paired_difference_is_on_common_units_and_narrower_than_unpaired() -> None:

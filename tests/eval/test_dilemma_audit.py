@@ -122,7 +122,8 @@ def test_a_model_that_follows_its_values_is_stable(condition: str) -> None:
     assert find(estimates, "flip_rate", condition).value == 0
     assert find(estimates, "excess_disagreement", condition).value == pytest.approx(0)
     assert find(estimates, "js_distance", condition).value == pytest.approx(0, abs=1e-6)
-    assert find(estimates, "position_effect", condition).value == pytest.approx(0)
+    name = "yes_bias" if condition == "form:compare" else "position_effect"
+    assert find(estimates, name, condition).value == pytest.approx(0)
     floor = find(estimates, "disagreement", "reference:asked_again").value
     assert find(estimates, "disagreement", condition).value == pytest.approx(floor)
 
@@ -157,7 +158,8 @@ def test_uniform_prefers_nothing_so_that_what_needs_a_preference_is_undefined() 
 def test_always_the_first_place_is_a_position_effect_and_no_instability() -> None:
     estimates = audit(lambda _: 1.0).estimates
     for condition in ("alone", *CHANGES):
-        assert find(estimates, "position_effect", condition).value == pytest.approx(0.5)
+        name = "yes_bias" if condition == "form:compare" else "position_effect"
+        assert find(estimates, name, condition).value == pytest.approx(0.5)
     assert find(estimates, "excess_disagreement", "dialogue:neutral").value == 0
     assert find(estimates, "yields", "dialogue:pressing").value == 0
     assert find(estimates, "yields", "reference:asked_again").value == 0

@@ -96,6 +96,7 @@ def test_perfect_people_score_perfectly(audit: Callable[..., AuditResult]) -> No
     assert value(result, "between_structure") == pytest.approx(1)
     assert value(result, "position_effect") == pytest.approx(0, abs=1e-12)
     assert value(result, "age_gap", "country+age") < 0.05
+    assert value(result, "us_centrism") == pytest.approx(value(result, "us_centrism", "reference:people"))
     assert value(result, "js_distance", "none") > 0.05  # nobody named: it answers evenly
 
 
@@ -104,7 +105,8 @@ def test_an_even_answer_equals_the_uniform_reference(audit: Callable[..., AuditR
     assert value(result, "js_distance") == pytest.approx(value(result, "js_distance", "reference:uniform"))
     assert value(result, "attained") == pytest.approx(0)
     assert value(result, "between_ratio") == pytest.approx(0)
-    assert value(result, "us_centrism") == pytest.approx(value(result, "us_centrism", "none"))
+    assert value(result, "us_centrism") == pytest.approx(value(result, "us_centrism", "reference:uniform"))
+    assert value(result, "within_ratio") > 1
     assert value(result, "option_mass") == pytest.approx(0.9)
     assert value(result, "perplexity", "neutral text") == 12.5
 
@@ -112,6 +114,8 @@ def test_an_even_answer_equals_the_uniform_reference(audit: Callable[..., AuditR
 def test_answering_by_place_is_seen_and_averages_out(audit: Callable[..., AuditResult]) -> None:
     result = audit(always_first_place)
     assert value(result, "position_effect") == pytest.approx(1)
+    assert value(result, "entropy") == 0  # certain each time; that orders differ is no disagreement among people
+    assert value(result, "mode_share") == 1
     nominal = [r.scores.query("measure == 'js_distance' and item == 'toy/vote' and condition == 'country'")["value"]
                for r in (result, audit(uniform))]  # fmt: skip
     np.testing.assert_allclose(*nominal)  # every option stood first equally often
@@ -126,12 +130,11 @@ def test_one_country_everywhere_has_no_variation_between(audit: Callable[..., Au
 
 def test_only_held_out_countries_are_asked_and_seen_items_stand_apart(audit: Callable[..., AuditResult]) -> None:
     result = audit(perfect)
-    asked = result.items[(result.items["country"] != "") & (result.items["stratum"] != "home")]
+    asked = result.items[result.items["country"] != ""]
     assert set(asked["country"]) == {"NOR", "GHA", "BRA", "IND"}
     held = asked[asked["stratum"] == "held_out"]
     assert set(held["item"]) == {"toy/bribe", "toy/vote"}
     assert set(asked[asked["stratum"] == "seen_items"]["item"]) == {"toy/work", "toy/poor"}
-    assert set(result.items[result.items["stratum"] == "home"]["country"]) == {"USA"}
     assert "USA" not in set(result.scores["country"])
 
 

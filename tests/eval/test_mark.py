@@ -116,7 +116,7 @@ def value(result: AuditResult, name: str, condition: str) -> float:
 
 def run(answerer: Answerer, survey: Survey, limit: int | None = None, **knobs: int | float) -> AuditResult:
     settings: dict[str, int | float] = {"respondents": 12, "items": 1, "draws": 200} | knobs
-    return Mark(**settings)(context(answerer, survey, SPLIT, limit))  # type: ignore[arg-type]
+    return Mark(**({"least_people": 1} | settings))(context(answerer, survey, SPLIT, limit))  # type: ignore[arg-type]
 
 
 def test_perfect_people_score_perfectly(sexes: Survey) -> None:

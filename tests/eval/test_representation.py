@@ -8,7 +8,14 @@ import pytest
 
 from eval.distances import js_distance
 from eval.records import SCORE_COLUMNS
-from eval.representation import ends, fidelity, profile_match_as_published, representation, representation_scores
+from eval.representation import (
+    centrism_scores,
+    ends,
+    fidelity,
+    profile_match_as_published,
+    representation,
+    representation_scores,
+)
 from eval.summaries import select, summarise
 
 MANY = 1e12
@@ -88,14 +95,19 @@ def test_ends_of_a_scale() -> None:
 
 
 def test_us_centrism_by_hand() -> None:
-    same, other = [0.5, 0.5], [1, 0]
-    rows = [row("i", "USA", same, same), row("i", "NOR", same, other), row("i", "SWE", same, same)]
-    rows += [row("j", "NOR", same, other), row("j", "SWE", same, other)]  # not asked in the USA
-    scores = representation_scores(pd.DataFrame(rows))
-    found = pick(scores, "us_centrism")
-    assert found.set_index("country")["value"].to_dict() == pytest.approx({"NOR": 0.557923, "SWE": 0.0}, abs=1e-6)
-    near = pick(scores, "similarity")
-    assert near[near["country"] == "NOR"]["value"].tolist() == pytest.approx([1 - 0.557923] * 2, abs=1e-6)
+    same, other = [0.5, 0.5], [1.0, 0.0]
+    rows = [row("i", "NOR", same, other), row("i", "SWE", other, same), row("j", "NOR", same, other)]
+    people = pd.DataFrame([{"item": "i", "country": "USA", "age": "", "sex": "", "education": "", "q": np.array(same)}])
+    scores = centrism_scores(pd.DataFrame(rows), people)  # j was not asked in the USA
+    found = {(r.condition, r.country): r.value for r in scores.itertuples()}
+    gap = 0.557923
+    assert found["country", "NOR"] == pytest.approx(gap, abs=1e-6)  # answers like Americans, not like Norwegians
+    assert found["country", "SWE"] == pytest.approx(0, abs=1e-6)  # equally far from both
+    assert found["reference:uniform", "NOR"] == pytest.approx(gap, abs=1e-6)
+    assert found["reference:people", "NOR"] == pytest.approx(-gap, abs=1e-6)
+    assert found["reference:people", "SWE"] == pytest.approx(0, abs=1e-6)
+    near = pick(representation_scores(pd.DataFrame(rows)), "similarity")
+    assert near[near["country"] == "NOR"]["value"].tolist() == pytest.approx([1 - gap] * 2, abs=1e-6)
 
 
 def test_estimates_by_group() -> None:
