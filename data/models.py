@@ -79,8 +79,12 @@ def fetch(spec: ModelSpec) -> Path:
         )
     from huggingface_hub import snapshot_download
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
-    return _checked(Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=patterns)))
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", *["*.py"] * spec.trust_remote_code]
+    try:
+        return _checked(Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=patterns)))
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise FileNotFoundError(f"model.source {spec.source!r} cannot be fetched from the Hub: {reason}") from error
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -99,7 +103,7 @@ def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False
 
 def weights_hash(folder: Path) -> str:
     """SHA-256 of weights, config and tokenizer. Remembered per file name, size and time in the user's cache."""
-    names = ("*.safetensors", "*.json", "*.jinja", "*.model")
+    names = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
     files = sorted(path for pattern in names for path in folder.glob(pattern) if path.name != "manifest.json")
     if not files:
         raise FileNotFoundError(f"{folder} holds no model files")

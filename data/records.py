@@ -177,13 +177,6 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
-    """Turns in order. The model is to speak next, so the last turn is a user's."""
-
-    turns: tuple[Turn, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Wording:
     """A dilemma in one language: paraphrases of the scenario, and the two actions."""
 

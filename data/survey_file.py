@@ -181,6 +181,8 @@ def _check_fields(where: str, row: dict[str, Any]) -> None:
     for name in _REQUIRED:
         if name not in row:
             raise ValueError(f"{where}, field {name!r}: missing; expected {', '.join(_REQUIRED)}, and counts or shares")
+    if isinstance(row.get("year"), int):
+        row["year"] = str(row["year"])
     for name in _TEXT:
         value = row.get(name, "x")
         if not isinstance(value, str) or (name in _REQUIRED and not value.strip()):

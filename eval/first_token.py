@@ -55,6 +55,9 @@ class FirstToken:
     def __post_init__(self) -> None:
         if wrong := [name for name in self.conditions if name not in CONDITIONS]:
             raise ValueError(f"audit.first_token.conditions must be among {list(CONDITIONS)}, got {wrong[0]!r}")
+        for name, value in (("draws", self.draws), ("exhaustive_orders", self.exhaustive_orders)):
+            if value < 2:
+                raise ValueError(f"audit.first_token.{name} must be at least 2, got {value}")
 
     def __call__(self, context: AuditContext) -> AuditResult:
         """Ask, measure, and keep the evidence. Raises ValueError where no held-out item has people in a held-out

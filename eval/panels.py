@@ -123,8 +123,17 @@ class Panel:
         the spread between countries to weigh as much as hundreds. Shapes stay.
         """
         wide = ((~np.isnan(self.people_mode)).sum(axis=1) >= least)[:, None, None]
-        names = ("model_spread", "people_spread", "model_js", "people_js")
-        return replace(self, **{name: np.where(wide, getattr(self, name), np.nan) for name in names})
+
+        def kept(values: FloatArray) -> FloatArray:
+            return np.where(wide, values, np.nan)
+
+        return replace(
+            self,
+            model_spread=kept(self.model_spread),
+            people_spread=kept(self.people_spread),
+            model_js=kept(self.model_js),
+            people_js=kept(self.people_js),
+        )
 
     def between_shape(self) -> tuple[int, int]:
         """How many items and countries have a distance between countries."""

@@ -59,7 +59,7 @@ def ask(composer: Composer, overrides: Sequence[str], multirun: bool) -> Asked:
         runs=Path(heads[0]["runs"]).expanduser().absolute(),
         overrides=tuple(overrides),
         dispatch=tuple(dispatch),
-        hypotheses=tuple(heads[0]["hypotheses"]),
+        hypotheses=tuple(heads[0]["hypotheses"] or ()),
         cells=tuple(_distinct(cells)),
     )
 
@@ -72,6 +72,7 @@ def _expand(
     knobs = [one.input_line or "" for one in parsed if _key(one).split(".")[0] in PARTS and "." in _key(one)]
     others = [text for text in texts if text not in knobs]
     head = composer(others)
+    _check_kinds(head)
     given = {_key(one) for one in parsed}
     arms: dict[str, list[str]] = head["arms"] or {}
     if arms:
@@ -99,11 +100,61 @@ def _expand(
     return head, made
 
 
+KINDS: Mapping[str, tuple[type, ...]] = {
+    "runs": (str,),
+    "name": (str, type(None)),
+    "seeds": (list, type(None)),
+    "draws": (list, type(None)),
+    "audit_seed": (int,),
+    "base_arm": (bool,),
+    "arms": (dict, type(None)),
+    "hypotheses": (list, type(None)),
+    **dict.fromkeys(("budget", "model", "survey", "audit", "recipe", "adapter", "mixture", "prompt"), (dict,)),
+}
+SURVEY_KINDS: Mapping[str, tuple[type, ...]] = {
+    "blocks": (list,),
+    "groups": (list,),
+    "min_n": (int,),
+    "respondents_per_country": (int,),
+    "respondents_seed": (int,),
+    "split": (dict,),
+}
+WORDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+    type(None): "null",
+}
+
+
+def _check_kinds(head: Mapping[str, Any]) -> None:
+    """Raise ValueError where a knob that shapes the run is of the wrong kind."""
+    audits = {f"audit.{name}": node for name, node in head["audit"].items()} if isinstance(head["audit"], dict) else {}
+    for name, value, kinds in (
+        *((name, head[name], kinds) for name, kinds in KINDS.items()),
+        *((name, node, (dict,)) for name, node in audits.items()),
+    ):
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError(f"{name} must be {' or '.join(WORDS[kind] for kind in kinds)}, got {value!r}")
+    for name, kinds in SURVEY_KINDS.items():
+        value = head["survey"].get(name, kinds[0]())
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"survey.{name} must be {WORDS[kinds[0]]}, got {value!r}")
+    for name in ("seeds", "draws"):
+        if head[name] == []:
+            raise ValueError(f"{name} is empty: expected at least one number, or null")
+    if not isinstance(head["model"].get("source"), str):
+        raise ValueError(f"model.source must be text, got {head['model'].get('source')!r}")
+
+
 def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[str, Any]:
     for key, value in (("seed", seed), ("draw", draw)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"{key} must be a whole number of at least 0, got {value!r}")
-    if composed["limit"] is not None and (not isinstance(composed["limit"], int) or composed["limit"] < 1):
+    limit = composed["limit"]
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise ValueError(f"limit must be null or a whole number of at least 1, got {composed['limit']!r}")
     parts = {key: composed[key] for key in CELL_KEYS}
     parts["model"] = {**parts["model"], "source": _absolute(parts["model"]["source"])}

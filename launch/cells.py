@@ -10,13 +10,13 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from data.code import digest_code
+from data.dilemmas.corpus import corpus_hash, load_dilemmas
 from data.files import digest, digest_files, read_json, write_text
 from data.manifest import read_manifest, update_manifest
 from launch.asked import Asked, trains
@@ -69,7 +69,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
     """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
     that of a model node to the hash of its files.
     """
-    versions, corpus = library_versions(), corpus_identity()
+    versions, corpus = library_versions(), corpus_hash(load_dilemmas())
     cells = []
     for config in asked.cells:
         model = config["model"]
@@ -97,12 +97,6 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
 def _modules(*nodes: Mapping[str, Any]) -> list[str]:
     """The modules whose code the nodes' targets are."""
     return [str(node["_target_"]).rpartition(".")[0] for node in nodes]
-
-
-def corpus_identity() -> str:
-    """The hash of the dilemma corpus that is asked."""
-    with resources.as_file(resources.files("data.dilemmas") / "corpus.jsonl") as path:
-        return digest_files([path], path.parent)
 
 
 def _contents(*parts: Mapping[str, Any]) -> list[str]:
@@ -159,9 +153,12 @@ def read_experiment(run: Path) -> tuple[dict[str, Any], list[Cell]]:
     path = run / "experiment.yaml"
     if not path.exists():
         raise FileNotFoundError(f"{run} is no run folder: it holds no experiment.yaml")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if content.get("schema") != 1:
-        raise ValueError(f"{path} has schema {content.get('schema')!r}, this version writes 1: run the command again")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("schema") != 1 or not content.get("cells"):
+        raise ValueError(f"{path} was not written by this version, or is damaged: run the command again")
     return content, [read_cell(run / "cells" / name) for name in content["cells"]]
 
 

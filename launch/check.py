@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from data.files import digest
 from launch.asked import trains
 from launch.build import build, build_as
 from launch.cells import Cell
+from launch.people import people
 from launch.process import threads_for
 
+NEED_PEOPLE = {"first_token", "def", "mark"}
 ENGINE_KINDS = ("single", "ddp")
 
 
@@ -40,7 +44,35 @@ def check_cells(cells: Sequence[Cell]) -> None:
             raise ValueError(f"engine: kind single means one process and ddp several, got {engine}")
         if trains(config):
             budget.split(engine["processes"])
-        if backend["name"] != "transformers" or not isinstance(backend["token_budget"], int):
-            raise ValueError(f"backend: expected name transformers and a whole number as token_budget, got {backend}")
+        if (
+            backend["name"] != "transformers"
+            or not isinstance(backend["token_budget"], int)
+            or backend["token_budget"] < 1
+        ):
+            raise ValueError(f"backend: expected name transformers and a token_budget of at least 1, got {backend}")
         if config["tracker"]["mode"] not in ("auto", "online", "offline", "off"):
             raise ValueError(f"tracker.mode must be auto, online, offline or off, got {config['tracker']['mode']!r}")
+        _check_people(config, seen)
+
+
+def _check_people(config: Mapping[str, Any], seen: set[str]) -> None:
+    """Draw one training example and look for something to audit, which takes no time; training and audits take long."""
+    wanted = {name: config[name] for name in ("survey", "mixture", "recipe", "draw")}
+    if digest(wanted) in seen:
+        return
+    seen.add(digest(wanted))
+    survey, split = people(config["survey"])
+    if trains(config):
+        part = survey.restrict(split.train_items, split.train_countries)
+        build(config["mixture"], "mixture")(part, 1, split.seed, config["draw"])
+        pairs = config["recipe"].get("pairs")
+        if pairs and not Path(pairs).is_file():
+            raise FileNotFoundError(f"recipe.pairs: {pairs} not found; expected a JSON Lines file")
+    held_items, held_countries = set(split.held_out_items), set(split.held_out_countries)
+    if config["audit"].keys() & NEED_PEOPLE and not any(
+        d.item in held_items and d.group.country in held_countries for d in survey.distributions
+    ):
+        raise ValueError(
+            f"nothing is held out to audit on: {len(held_items)} held-out items have no people in the "
+            f"{len(held_countries)} held-out countries; set survey.split, or audit=[edc]"
+        )

@@ -28,7 +28,7 @@ polyphony run recipe=match adapter=lora seed=1       one cell (and the untrained
 polyphony run recipe=none model=qwen2.5-0.5b         audit a model as it is
 polyphony run -m recipe=match,dpo seed=0,1           every combination; the comparison follows
 polyphony run experiment=quickstart limit=4 name=try a quick look: few units an audit, stamped NOT A RESULT
-polyphony run survey=file 'survey.blocks=["file:/path/mine.jsonl"]'    people of your own
+polyphony run survey=file 'survey.blocks=["file:/path/mine.jsonl"]' 'audit=[first_token,edc]'  people of your own
 polyphony run model=local model.source=/path/to/folder                 a model of your own
 polyphony run --config-dir ./my-conf recipe=mine     a recipe of your own (recipe/mine.yaml in that folder)
 polyphony run -m seed=0,1 hydra/launcher=joblib      cells side by side (pip install hydra-joblib-launcher)
@@ -96,7 +96,9 @@ def publish(runs: Runs) -> None:
     from launch.tracking import publish as send
 
     for folder in runs:
-        typer.echo(f"{folder}: {send(folder.absolute())} W&B runs written")
+        written, sent = send(folder.absolute())
+        how = "sent" if sent else "written offline, not sent: `wandb login`, then publish again"
+        typer.echo(f"{folder}: {written} W&B runs {how}")
 
 
 @app.command()

@@ -64,7 +64,9 @@ def _libraries() -> Iterator[Finding]:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding("fail", name, "not installed: bash launch/setup.sh, or pip install -c constraints.txt -e .")
+            yield Finding(
+                "fail", name, "not installed: bash launch/quickstart.sh, or pip install -c constraints.txt -e ."
+            )
             continue
         bad = next((why for package, prefix, why in KNOWN_BAD if package == name and found.startswith(prefix)), "")
         untested = bool(tested) and not found.startswith(tested)

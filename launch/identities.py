@@ -8,7 +8,7 @@ from typing import Any
 
 from data.files import digest, read_json, write_json
 
-PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model")
+PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
 
 
 def weights_identity(model: Mapping[str, Any], memory: Path, remember: bool = True) -> str:

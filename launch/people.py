@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,10 +27,16 @@ SPLIT_KNOBS = (
 
 
 def people(survey: Mapping[str, Any]) -> tuple[Survey, Split]:
-    """Survey and split of the config's `survey` node; the same node always gives the same people.
+    """Survey and split of the config's `survey` node; the same node always gives the same people, read once a process.
 
     Raises ValueError naming an unknown or missing knob, and as `load_survey` and `make_split` do.
     """
+    return _read(json.dumps(survey, sort_keys=True, default=str))
+
+
+@lru_cache(maxsize=4)
+def _read(node: str) -> tuple[Survey, Split]:
+    survey = json.loads(node)
     _check("survey", survey, KNOBS)
     _check("survey.split", survey["split"], SPLIT_KNOBS)
     loaded = load_survey(

@@ -46,11 +46,11 @@ def run(
         composer.with_hydra(asked.dispatch, "dispatch")
         run_folder = asked.runs / asked.name
         cells = plan_cells(asked, run_folder, remember=not dry_run)
+        check_cells([cell for cell in cells if not (cell.folder / "config.yaml").exists()])
+        check_hypotheses(asked, cells)
         if dry_run:
             print_plan(run_folder, cells)
             return 0
-        check_cells([cell for cell in cells if not (cell.folder / "config.yaml").exists()])
-        check_hypotheses(asked, cells)
         run_folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(run_folder / ".lock", timeout=0):
@@ -113,9 +113,12 @@ def check_hypotheses(asked: Asked, cells: Sequence[Cell]) -> None:
     from eval.inference import Hypothesis
     from launch.build import build_as
 
-    arms = {cell.arm for cell in cells}
+    arms, audits = {cell.arm for cell in cells}, {name for cell in cells for name in cell.config["audit"]}
     for number, one in enumerate(asked.hypotheses):
         hypothesis = build_as(Hypothesis, one, f"hypotheses[{number}]")
+        if hypothesis.audit not in audits:
+            known = nearest(hypothesis.audit, audits)
+            raise ValueError(f"hypotheses[{number}] names audit {hypothesis.audit!r}, which this run lacks{known}")
         for arm in (hypothesis.arm, hypothesis.against):
             if arm not in arms:
                 raise ValueError(f"hypotheses[{number}] names arm {arm!r}, which this run lacks{nearest(arm, arms)}")

@@ -47,7 +47,7 @@ def import_command(
     if to is not None:
         write_survey_file(survey, to)
     place = (to or file).absolute()
-    typer.echo(f"Use it: polyphony run survey=file 'survey.blocks=[\"file:{place}\"]'")
+    typer.echo(f"Use it: polyphony run survey=file 'survey.blocks=[\"file:{place}\"]' 'audit=[first_token,edc]'")
 
 
 @app.command()

@@ -117,16 +117,21 @@ def open_tracker(cell: Cell, off: bool = False) -> Tracker:
     return NoTracker() if mode == "off" else _opened(cell, mode)
 
 
-def publish(run: Path) -> int:
+def publish(run: Path) -> tuple[int, bool]:
     """Send (again) what the run's cells and comparison left, also of a run that was made with the tracker off.
 
-    Returns how many W&B runs were written. Raises FileNotFoundError where `run` is no run folder.
+    Returns how many W&B runs were written, and whether they were sent (False: offline files only). Raises
+    FileNotFoundError where `run` is no run folder, OSError where the server that was wanted is out of reach.
     """
     _, cells = read_experiment(run)
+    wanted = _at_least_auto(cells[0]) == "online"
     started = [cell for cell in cells if (cell.folder / "manifest.json").exists()]
     for cell in started:
         WandbCell(cell, _at_least_auto(cell)).send()
-    return len(started) + publish_comparison(run, _at_least_auto(cells[0]))
+    written = len(started) + publish_comparison(run, _at_least_auto(cells[0]))
+    if wanted and os.environ.get("WANDB_MODE") == "offline":
+        raise ConnectionError(f"{run}: W&B was out of reach; {written} runs were written offline and not sent")
+    return written, wanted
 
 
 def publish_comparison(run: Path, mode: str = "") -> int:
@@ -177,8 +182,10 @@ def logged_in() -> bool:
 
 
 def _at_least_auto(cell: Cell) -> str:
+    """online, or offline where there is no login or W&B is off: what is to be published is at least written."""
     mode = cell.config["tracker"]["mode"]
-    return resolve_mode("auto" if mode == "off" else mode)
+    found = resolve_mode("auto" if mode == "off" else mode)
+    return "offline" if found == "off" else found
 
 
 def _opened(cell: Cell, mode: str) -> Tracker:

@@ -10,6 +10,7 @@ import argparse
 import errno
 import logging
 import os
+import shutil
 import sys
 import threading
 import traceback
@@ -28,6 +29,7 @@ from launch.tracking import Tracker, open_tracker
 
 STAGES = ("train", "audit")
 ENVIRONMENT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENOMEM}
+FULL_BYTES = 1_000_000
 log = logging.getLogger("polyphony")
 
 
@@ -117,7 +119,7 @@ def _failed(cell: Cell, stage: str, error: Exception) -> int:
     so that the same command goes on when that is mended.
     """
     message = f"{stage}: {error}" if str(error) else f"{stage}: {type(error).__name__}"
-    environment = isinstance(error, OSError) and error.errno in ENVIRONMENT_ERRORS
+    environment = _is_the_machines(error, cell.folder)
     print(f"{cell.name} failed in {message} (details in {cell.folder / 'log.txt'})", file=sys.stderr)
     try:
         log.error("%s", "".join(traceback.format_exception(error)))
@@ -128,6 +130,14 @@ def _failed(cell: Cell, stage: str, error: Exception) -> int:
     except OSError as second:
         print(f"{cell.name}: the failure could not be recorded: {second}", file=sys.stderr)
     return 1
+
+
+def _is_the_machines(error: BaseException, folder: Path) -> bool:
+    """Whether the machine and not the cell is at fault. Libraries wrap a full disk in errors of their own."""
+    if isinstance(error, OSError) and error.errno in ENVIRONMENT_ERRORS:
+        return True
+    full = any(words in str(error) for words in ("No space left", "os error 28", "disk is full", "Disk quota"))
+    return full or shutil.disk_usage(folder).free < FULL_BYTES
 
 
 def _log_to(path: Path) -> None:

@@ -16,7 +16,6 @@ from train.run import RunContext
 
 MARGIN_AT_START = 1e-3
 NAMES = {"rewards/margins": "reward_margin", "rewards/accuracies": "reward_accuracy", "entropy": "token_entropy"}
-KEPT = ("loss", "grad_norm", "learning_rate", "epoch")
 
 
 def read_pairs(path: Path) -> tuple[PreferencePair, ...]:

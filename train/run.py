@@ -35,9 +35,9 @@ class Budget:
     `checkpoint_every`: steps. `warmup`: share of the steps. `max_length`: tokens a prompt may have.
     """
 
-    examples: int = 512
+    examples: int = 320
     batch_size: int = 16
-    checkpoint_every: int = 8
+    checkpoint_every: int = 5
     micro_batch: int | None = None
     schedule: str = "linear"
     warmup: float = 0.1

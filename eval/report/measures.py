@@ -120,8 +120,8 @@ SURVEY: Mapping[str, Measure] = {
     ),
     "within_ratio": Measure(
         "Within countries",
-        "How spread out the model's answers are inside a country (entropy), over how spread out "
-        "people's are. Under 1: one voice for many.",
+        "How spread out the model's answers are inside a country (entropy, within one order of the "
+        "options), over how spread out people's are. Under 1: one voice for many.",
         ONE,
         "variation",
         target=1.0,
@@ -189,8 +189,8 @@ SURVEY: Mapping[str, Measure] = {
     ),
     "us_centrism": Measure(
         "US-centrism",
-        "How much nearer the model's answers are to people in the United States than to those "
-        "elsewhere. Over 0: nearer to the US.",
+        "How much nearer the answer given for a country is to people in the United States than to that country's own. "
+        "Over 0: nearer to the US; the reference rows say what an even answer and the people themselves score.",
         ZERO,
         "home",
         target=0.0,
@@ -211,8 +211,8 @@ SURVEY: Mapping[str, Measure] = {
     ),
     "position_effect": Measure(
         "Position effect",
-        "How far the answer moves when only the order of the options changes. It is averaged out of "
-        "every other measure.",
+        "How far the answer moves when only the order of the options changes. The distances are "
+        "those of the answer averaged over the orders.",
         "lower is better",
         "asking",
         target=0.0,

@@ -61,7 +61,7 @@ def test_a_folder_without_tokenizer_is_refused(copy: Path) -> None:
 
 def test_the_hash_changes_with_weights_and_with_nothing_else(copy: Path) -> None:
     before = weights_hash(copy)
-    (copy / "README.txt").write_text("notes")
+    (copy / "README.md").write_text("notes")
     assert weights_hash(copy) == before
     model = load_model(copy, torch.float32)
     next(model.parameters()).data += 0.01
