@@ -107,7 +107,8 @@ def decide(
     expected). CONTRADICTED: wholly in another zone than expected, except that one within the margin is EQUIVALENT. A
     directed verdict needs `p_holm` <= 0.05 as well, where it is given.
     """
-    found = f"{signed(value)} [{signed(low)}, {signed(high)}]"
+    bounds = "without an interval" if np.isnan(low) or np.isnan(high) else f"[{signed(low)}, {signed(high)}]"
+    found = f"{signed(value)} {bounds}"
     where = zone(low, high, hypothesis.margin)
     if where in ("lower", "higher") and p_holm > 0.05:
         where = ""

@@ -13,7 +13,7 @@ Entropy is biased by -(k - 1) / (2 n) (Miller 1955). Without n nothing is subtra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -118,25 +118,10 @@ class Panel:
             without_n=int(np.isinf(sizes(answers, "n")).sum()),
         )
 
-    def widely_asked(self, least: int = LEAST_COUNTRIES) -> Panel:
-        """Without the distances of questions that fewer than `least` countries answered: one pair says too little of
-        the spread between countries to weigh as much as hundreds. Shapes stay.
-        """
-        wide = ((~np.isnan(self.people_mode)).sum(axis=1) >= least)[:, None, None]
 
-        def kept(values: FloatArray) -> FloatArray:
-            return np.where(wide, values, np.nan)
-
-        return replace(
-            self,
-            model_spread=kept(self.model_spread),
-            people_spread=kept(self.people_spread),
-            model_js=kept(self.model_js),
-            people_js=kept(self.people_js),
-        )
-
-    def between_shape(self) -> tuple[int, int]:
-        """How many items and countries have a distance between countries."""
-        there = ~np.isnan(self.people_js)
-        asked = there.any(axis=(1, 2))
-        return len(set(self.item_of[asked].tolist())), int(there.any(axis=(0, 1)).sum())
+def widely_asked(answers: pd.DataFrame, least: int = LEAST_COUNTRIES) -> pd.DataFrame:
+    """The rows of questions that at least `least` countries answered: one pair of countries says too little of the
+    spread between countries to weigh as much as hundreds.
+    """
+    asked = answers.groupby(["item", *DEMOGRAPHICS])["country"].transform("nunique")
+    return answers[asked >= least]

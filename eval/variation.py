@@ -22,11 +22,13 @@ import pandas as pd
 
 from eval.bootstrap import DRAWS, cluster_counts, describe, level_counts, percentile_interval
 from eval.distances import FloatArray
-from eval.panels import ROW, Panel, stratum_group
+from eval.panels import LEAST_COUNTRIES, ROW, Panel, stratum_group, widely_asked
 from eval.records import Estimate
 from eval.structure import complete, mantel, mean_distances, spearman
 
 IntArray = npt.NDArray[np.int64]
+BETWEEN = ("between_ratio", "between_structure")
+WITHIN = ("within_ratio", "mode_share")
 STRUCTURE_DRAWS = 2_000
 PERMUTATIONS = 9_999
 _CHUNK = 2_000_000
@@ -158,12 +160,15 @@ def variation(
     estimates = []
     for (condition, stratum), part in answers.groupby(["condition", "stratum"], sort=True):
         group, panel = stratum_group(str(stratum)), Panel.of(part)
-        estimates += [found.estimate for found in _replicated({(0, 0): panel}, None, str(condition), group, rng, draws)]
+        estimates += [one.estimate for one in _measured({(0, 0): part}, None, str(condition), group, rng, draws)]
         if not any(found.condition == "reference:people" and found.group == group for found in estimates):
             estimates.append(_mode_share_of_people(panel, group, rng, draws))
-        wide = panel.widely_asked()
+        rows = widely_asked(part)
+        if rows.empty:
+            continue
+        wide = Panel.of(rows)
         p = mantel_p(wide, rng, permutations)
-        pairs, nan = int((~np.isnan(wide.people_js)).any(axis=0).sum()) // 2, float("nan")
+        pairs, nan = _country_pairs(wide), float("nan")
         how = f"Mantel test, {permutations} permutations of countries, one-sided"
         estimates.append(Estimate("between_structure_p", group, str(condition), p, nan, nan, pairs, how))
     return estimates
@@ -187,11 +192,33 @@ def variation_differences(
             common = common.intersection(other)
         if len(common) == 0:
             continue
-        panels = [Panel.of(part[index.isin(common)]) for part, index in zip(parts, rows, strict=True)]
-        a = dict(zip(first, panels[: len(first)], strict=True))
-        b = dict(zip(second, panels[len(first) :], strict=True))
-        found += _replicated(a, b, condition, stratum_group(stratum), rng, draws)
+        parts = [part[index.isin(common)] for part, index in zip(parts, rows, strict=True)]
+        a = dict(zip(first, parts[: len(first)], strict=True))
+        b = dict(zip(second, parts[len(first) :], strict=True))
+        found += _measured(a, b, condition, stratum_group(stratum), rng, draws)
     return found
+
+
+def _measured(
+    first: Cells, second: Cells | None, condition: str, group: str, rng: np.random.Generator, draws: int
+) -> list[Replicated]:
+    """Between countries on the questions asked widely, if there are any; within countries on all."""
+    found: list[Replicated] = []
+    for names, least in ((BETWEEN, LEAST_COUNTRIES), (WITHIN, 1)):
+        sides = [
+            {cell: widely_asked(table, least) for cell, table in side.items()}
+            for side in (first, second)
+            if side is not None
+        ]
+        if any(table.empty for side in sides for table in side.values()):
+            continue
+        panels = [{cell: Panel.of(table) for cell, table in side.items()} for side in sides]
+        found += _replicated(names, panels[0], panels[1] if second is not None else None, condition, group, rng, draws)
+    return found
+
+
+def _country_pairs(panel: Panel) -> int:
+    return int((~np.isnan(panel.people_js)).any(axis=0).sum()) // 2
 
 
 def _draw(panel: Panel, rng: np.random.Generator, draws: int) -> tuple[FloatArray, FloatArray]:
@@ -208,6 +235,7 @@ def _mode_share_of_people(panel: Panel, group: str, rng: np.random.Generator, dr
 
 
 def _replicated(
+    names: tuple[str, ...],
     first: Mapping[tuple[int, int], Panel],
     second: Mapping[tuple[int, int], Panel] | None,
     condition: str,
@@ -218,18 +246,19 @@ def _replicated(
     """Each quantity of an arm, or its difference to a second arm; all panels have the same items and countries."""
     panel = next(iter(first.values()))
     items, countries = _draw(panel, rng, draws)
-    wide = panel.widely_asked()
     arms = [first] if second is None else [first, second]
     weights = [level_counts(list(arm), draws, rng) for arm in arms]
     if second is not None and list(first) == list(second):
         weights[1] = weights[0]
-    outer = (
+    shape = (
+        len(panel.items),
+        len(panel.countries),
         max(len({seed for seed, _ in arm}) for arm in arms) * (second is not None),
         max(len({draw for _, draw in arm}) for arm in arms) * (second is not None),
     )
     cells = int((~np.isnan(panel.people_mode)).sum())
-    pairs = int((~np.isnan(wide.people_js)).sum()) // 2
-    country_pairs = int((~np.isnan(wide.people_js)).any(axis=0).sum()) // 2
+    pairs = int((~np.isnan(panel.people_js)).sum()) // 2
+    country_pairs = _country_pairs(panel)
     found = []
     for name, statistic, n in (
         ("between_ratio", between_ratio, pairs),
@@ -237,14 +266,13 @@ def _replicated(
         ("within_ratio", within_ratio, cells),
         ("mode_share", mode_share, cells),
     ):
-        between = name.startswith("between")
-        shape = (*(wide.between_shape() if between else (len(panel.items), len(panel.countries))), *outer)
+        if name not in names:
+            continue
         kept = min(draws, STRUCTURE_DRAWS) if name == "between_structure" else draws
         values, replicates = [], []
         for arm, weight in zip(arms, weights, strict=True):
-            panels = [one.widely_asked() if between else one for one in arm.values()]
-            values.append(float(np.mean([statistic(one)[0] for one in panels])))
-            each = np.stack([statistic(one, items[:kept], countries[:kept]) for one in panels], axis=1)
+            values.append(float(np.mean([statistic(one)[0] for one in arm.values()])))
+            each = np.stack([statistic(one, items[:kept], countries[:kept]) for one in arm.values()], axis=1)
             replicates.append((each * weight[:kept]).sum(axis=1) / weight[:kept].sum(axis=1))
         value = values[0] if second is None else values[0] - values[1]
         drawn = replicates[0] if second is None else replicates[0] - replicates[1]

@@ -90,7 +90,7 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     (without(n=7), "field 'n': found 7, expected the sum of counts, 40"),
     (without(ordered="yes"), "field 'ordered': found \"yes\", expected true or false"),
     (without(item=" "), "field 'item': found \" \", expected non-empty text"),
-    (without(year=2024), "field 'year': found 2024, expected text"),
+    (without(year=[2024]), r"field 'year': found \[2024\], expected text"),
     (without(ordered=True, positions=[1]), "field 'positions': found 1 numbers, expected 2"),
     (without(ordered=True, positions=[2, 2]), "field 'positions'.*rising or falling"),
     (without(positions=[1, 2]), "field 'positions'.*expected none: ordered is false"),

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 import conf
+from data.records import Survey
+from data.survey_file import write_survey_file
 from launch.arms import ask
 from launch.asked import Asked
 from launch.cells import Cell
@@ -43,10 +45,14 @@ def test_every_config_is_counted() -> None:
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_every_config_composes_binds_and_builds(composer: Composer, member: str) -> None:
+def test_every_config_composes_binds_and_builds(
+    composer: Composer, member: str, tiny_survey: Survey, tmp_path: Path
+) -> None:
+    write_survey_file(tiny_survey, tmp_path / "survey.jsonl")
     part, name = member.split("/")
     choice = f"audit=[{name}]" if part == "audit" else f"{part}={name}"
-    asked = compose_cells(composer, [choice, *NEEDS.get(member, [])])
+    needs = [need.replace("/some/survey.jsonl", str(tmp_path / "survey.jsonl")) for need in NEEDS.get(member, [])]
+    asked = compose_cells(composer, [choice, *needs])
     assert asked.cells
     if part == "audit":
         assert list(asked.cells[0]["audit"]) == [name]
