@@ -4,4 +4,4 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 setup "[dev]"
 cd "$ROOT"
-exec python -m pytest -q "$@"
+exec python -m pytest -q -n auto "$@"
