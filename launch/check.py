@@ -8,12 +8,17 @@ from typing import Any
 
 from data.files import digest
 from launch.asked import trains
-from launch.build import build, build_as
+from launch.build import build, build_as, nearest
 from launch.cells import Cell
 from launch.people import people
 from launch.process import threads_for
 
 NEED_PEOPLE = {"first_token", "def", "mark"}
+PLAIN_PARTS = {
+    "engine": ("kind", "processes", "threads"),
+    "backend": ("name", "token_budget"),
+    "tracker": ("mode", "project", "entity"),
+}
 ENGINE_KINDS = ("single", "ddp")
 
 
@@ -38,6 +43,9 @@ def check_cells(cells: Sequence[Cell]) -> None:
         build_as(ModelSpec, config["model"], "model")
         build_as(Asking, config["prompt"], "prompt")
         budget = build_as(Budget, config["budget"], "budget")
+        for part, known in PLAIN_PARTS.items():
+            if unknown := sorted(set(config[part]) - set(known)):
+                raise ValueError(f"{part}.{unknown[0]} is not a knob{nearest(unknown[0], known)}")
         engine, backend = config["engine"], config["backend"]
         threads_for(engine["threads"], engine["processes"])
         if engine["kind"] not in ENGINE_KINDS or (engine["kind"] == "single") != (engine["processes"] == 1):

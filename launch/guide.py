@@ -6,21 +6,10 @@ from importlib import resources
 
 import yaml
 
+from launch.arms import CELL_KEYS
 from launch.compose import Composer
 
-ORDER = (
-    "experiment",
-    "model",
-    "recipe",
-    "adapter",
-    "mixture",
-    "survey",
-    "audit",
-    "prompt",
-    "backend",
-    "engine",
-    "tracker",
-)
+ORDER = ("experiment", *(key for key in CELL_KEYS if key != "budget"))
 
 
 def guide() -> str:
