@@ -11,11 +11,12 @@ import logging
 import sys
 import time
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.files import replacing, write_json
-from data.prompts import Asking, Renderer
+from data.prompts import Asking
 from launch.build import build, build_as
 from launch.cells import Cell, audit_key
 from launch.people import people
@@ -36,9 +37,9 @@ def audit_cell(cell: Cell) -> dict[str, str]:
     from transformers.utils.logging import disable_progress_bar
 
     from data.dilemmas.corpus import load_dilemmas
-    from data.models import ModelSpec, device_for
-    from data.variant import load_variant
-    from eval.answers import AnswerStore, TransformersAnswerer
+    from data.models import ModelSpec
+    from eval.answer_store import AnswerStore
+    from eval.answers import Backend, Costs
     from eval.context import AuditContext
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # loading a model is no progress worth a bar
@@ -46,18 +47,20 @@ def audit_cell(cell: Cell) -> dict[str, str]:
     audits = {name: build(config["audit"][name], f"audit.{name}") for name in missing}
     survey, split = people(config["survey"])
     spec = build_as(ModelSpec, config["model"], "model")
-    model, tokenizer, weights = load_variant(cell.folder, spec, device_for())
-    renderer = Renderer(build_as(Asking, config["prompt"], "prompt"), tokenizer)
-    store = AnswerStore(cell.folder / "audits" / "answers.sqlite")
+    asking = build_as(Asking, config["prompt"], "prompt")
+    backend: Backend = build(config["backend"], "backend")
     failures: dict[str, str] = {}
-    try:
+    with (
+        closing(AnswerStore(cell.folder / "audits" / "answers.sqlite")) as store,
+        backend.open(cell.folder, spec, asking, store) as opened,
+    ):
         for name, audit in audits.items():
-            answerer = TransformersAnswerer(model, renderer, weights, store, config["backend"]["token_budget"])
+            opened.answerer.costs = Costs()
             started = time.perf_counter()
             with Progressing(f"{cell.arm} seed {config['seed']} {name}") as progress:
                 context = AuditContext(
-                    answerer=answerer,
-                    renderer=renderer,
+                    answerer=opened.answerer,
+                    renderer=opened.renderer,
                     survey=survey,
                     split=split,
                     dilemmas=load_dilemmas(),
@@ -71,12 +74,10 @@ def audit_cell(cell: Cell) -> dict[str, str]:
                     log.error("audit %s failed: %s", name, "".join(traceback.format_exception(error)))
                     failures[name] = str(error) or type(error).__name__
                     continue
-            costs = dataclasses.asdict(answerer.costs) | {"seconds": round(time.perf_counter() - started, 2)}
-            _commit(cell.folder / "audits" / name, result, keys[name], weights, costs)
+            costs = dataclasses.asdict(opened.answerer.costs) | {"seconds": round(time.perf_counter() - started, 2)}
+            _commit(cell.folder / "audits" / name, result, keys[name], opened.weights, costs)
             log.info("audit %s done: %s", name, costs)
             print(f"{cell.arm} seed {config['seed']}: {name} done in {duration(costs['seconds'])}", file=sys.stderr)
-    finally:
-        store.close()
     return failures
 
 

@@ -84,7 +84,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
         shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
         shared += [config["survey"], config["prompt"], config["backend"]]
         keys = {
-            name: digest([*shared, settings, digest_code("data.variant", "eval.answers", *_modules(settings))])
+            name: digest([*shared, settings, digest_code("data.variant", *_modules(config["backend"], settings))])
             for name, settings in config["audit"].items()
         }
         name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"

@@ -16,7 +16,6 @@ from launch.process import threads_for
 NEED_PEOPLE = {"first_token", "def", "mark"}
 PLAIN_PARTS = {
     "engine": ("kind", "processes", "threads"),
-    "backend": ("name", "token_budget"),
     "tracker": ("mode", "project", "entity"),
 }
 ENGINE_KINDS = ("single", "ddp")
@@ -35,6 +34,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
         config = cell.config
         parts = [(part, config[part]) for part in ("recipe", "adapter", "mixture")]
         parts += [(f"audit.{name}", node) for name, node in config["audit"].items()]
+        build(config["backend"], "backend")
         for where, node in parts:
             if digest(node) not in seen:
                 seen.add(digest(node))
@@ -46,18 +46,12 @@ def check_cells(cells: Sequence[Cell]) -> None:
         for part, known in PLAIN_PARTS.items():
             if unknown := sorted(set(config[part]) - set(known)):
                 raise ValueError(f"{part}.{unknown[0]} is not a knob{nearest(unknown[0], known)}")
-        engine, backend = config["engine"], config["backend"]
+        engine = config["engine"]
         threads_for(engine["threads"], engine["processes"])
         if engine["kind"] not in ENGINE_KINDS or (engine["kind"] == "single") != (engine["processes"] == 1):
             raise ValueError(f"engine: kind single means one process and ddp several, got {engine}")
         if trains(config):
             budget.split(engine["processes"])
-        if (
-            backend["name"] != "transformers"
-            or not isinstance(backend["token_budget"], int)
-            or backend["token_budget"] < 1
-        ):
-            raise ValueError(f"backend: expected name transformers and a token_budget of at least 1, got {backend}")
         if config["tracker"]["mode"] not in ("auto", "online", "offline", "off"):
             raise ValueError(f"tracker.mode must be auto, online, offline or off, got {config['tracker']['mode']!r}")
         _check_people(config, seen)

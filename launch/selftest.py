@@ -13,7 +13,7 @@ from data.options import OptionTokens
 from data.packed_attention import why_not_packed
 from data.prompts import Asking, Renderer, orders
 from data.records import Group
-from eval.answers import TransformersAnswerer
+from eval.backends.in_process import TransformersAnswerer
 from launch.build import build_as
 from launch.people import people
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from data.models import load_model, load_tokenizer
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import AnswerDistribution, Group, Item, Respondent, Split, Survey
-from eval.answers import Answerer, OptionAnswer, Progress, TransformersAnswerer
+from eval.answers import Answerer, OptionAnswer, Progress
+from eval.backends.in_process import TransformersAnswerer
 from eval.context import AuditContext
 from eval.mark import Mark
 from eval.mark_decisions import function_removal, vote

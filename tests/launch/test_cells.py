@@ -28,7 +28,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "survey": {"blocks": ["wvs3"]},
         "audit": {"first_token": {"_target_": "eval.first_token.FirstToken", "draws": 100}},
         "prompt": {"style": "chat"},
-        "backend": {"name": "transformers", "token_budget": 2048},
+        "backend": {"_target_": "eval.backends.in_process.InProcess", "name": "transformers", "token_budget": 2048},
         "engine": {"kind": "single", "processes": 1, "threads": "auto"},
         "tracker": {"mode": "off"},
         "budget": {"examples": 16},

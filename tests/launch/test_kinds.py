@@ -27,7 +27,7 @@ RUN = ["run", "survey=world_values", "tracker=off", "--dry-run"]
         ("limit=true", "limit must be null or a whole number"),
         ("mixture.countries=[AUS]", "mixture.countries names ['AUS']"),
         ("mixture.items=[nope]", "leaves nothing to train on"),
-        ("backend.token_budget=-5", "token_budget of at least 1"),
+        ("backend.token_budget=-5", "token_budget must be at least 1"),
         ("audit.first_token.draws=0", "draws must be at least 2, got 0"),
         ("survey.split.held_out_items=[]", "nothing is held out to audit on"),
         ("+engine.procesess=2", "engine.procesess is not a knob; did you mean 'processes'?"),

@@ -11,7 +11,8 @@ import torch
 from data.models import load_model, load_tokenizer
 from data.prompts import Asking, OptionPrompt, Renderer, orders
 from data.records import Group, Survey
-from eval.answers import AnswerStore, TransformersAnswerer
+from eval.answer_store import AnswerStore
+from eval.backends.in_process import TransformersAnswerer
 
 
 @pytest.fixture
