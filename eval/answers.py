@@ -2,8 +2,8 @@
 
 Two calls: `score` takes prompts with option labels and returns option probabilities; `generate` takes prompts and
 returns sampled text. `eval.backends` has the three that answer: transformers in this process, a vLLM server, an
-OpenAI-compatible API. Every answer is stored under a key of all that it depends on (`option_key`, `text_key`), so an interrupted audit
-goes on where it was and gets the same answers.
+OpenAI-compatible API. Every answer is stored under a key of all that it depends on (`option_key`, `text_key`), so an
+interrupted audit goes on where it was and gets the same answers.
 """
 
 from __future__ import annotations
