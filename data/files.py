@@ -1,4 +1,4 @@
-"""Files that are never half-written, and hashes of what a result depends on."""
+"""Files that are never half-written, hashes of what a result depends on, and the folder of what a user brought."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """Where converted models and imported surveys are kept: `$POLYPHONY_CACHE`, else the user's cache folder."""
+    return Path(os.environ.get("POLYPHONY_CACHE") or platformdirs.user_cache_path("polyphony"))
 
 
 @contextmanager
