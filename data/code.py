@@ -1,7 +1,7 @@
 """Which version of the code a result was made by: a hash of the sources that its stage imports, and of nothing else.
 
 A change of the report does not make a trained model stale, and a change of a comment makes nothing stale: modules count
-by their syntax tree without docstrings.
+by their syntax tree without docstrings. YAML files beside an imported package's `__init__.py` count by what they say.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import ast
 import importlib.util
 from functools import cache
 from pathlib import Path
+
+import yaml
 
 from data.files import digest
 
@@ -68,4 +70,6 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             del node.body[0]
-    return ast.dump(tree), tuple(imported)
+    beside = sorted(path.parent.glob("*.yaml")) if path.name == "__init__.py" else []
+    content = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in beside}
+    return ast.dump(tree) + (repr(content) if content else ""), tuple(imported)

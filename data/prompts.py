@@ -4,27 +4,27 @@ r"""How a model is asked: every prompt of training and of the audits is rendered
     '... Should the state own more of the economy?\nA. Yes\nB. No\n\nI live in Norway. ...'
 
 Text is tokenised once, without added special tokens (`encode`). The style is set by the config and never guessed from
-the presence of a chat template. `layout` says what comes first: with `item_first` the persona stands after the
-question, so that one question's tokens are shared by all personas; with `persona_first` a persona's tokens are shared
-by all items.
+the presence of a chat template: `chat` applies the tokenizer's template, `completion` writes plain text, `native` is
+for served models that apply a template of their own and renders the messages as JSON, which is what is sent. `layout`
+says what comes first: with `item_first` the persona stands after the question, so that one question's tokens are shared
+by all personas; with `persona_first` a persona's tokens are shared by all items.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from data.countries import country_name
+from data.languages import frame, languages
 from data.records import Group, Item, Turn
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-STYLES = ("chat", "completion")
+STYLES = ("chat", "completion", "native")
 LAYOUTS = ("item_first", "persona_first")
 PERSONAS = ("portrayal", "biography", "question_answer")
 FIELDS = ("country", "age", "sex", "education")
-INSTRUCTION = "You answer survey questions. Reply with the letter of one option only."
-_WITH_ARTICLE = ("United ", "Netherlands", "Philippines", "Czech Republic", "Dominican Republic", "Maldives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,30 @@ class OptionPrompt:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The knobs of the prompt renderer; arms that are compared share them."""
+    """The knobs of the prompt renderer; arms that are compared share them. `language` is one of `languages()`."""
 
     style: str = "chat"
     layout: str = "item_first"
     persona: str = "biography"
+    language: str = "en"
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("style", self.style, STYLES),
             ("layout", self.layout, LAYOUTS),
             ("persona", self.persona, PERSONAS),
+            ("language", self.language, languages()),
         ):
             if value not in known:
                 raise ValueError(f"prompt.{name} must be one of {list(known)}, got {value!r}")
 
 
 class Renderer:
-    """Renders dialogues and survey questions for one tokenizer (None in completion style for models without one)."""
+    """Renders dialogues and survey questions for one tokenizer (None in completion and native style without one)."""
 
     def __init__(self, asking: Asking, tokenizer: Any | None = None) -> None:
         self.asking = asking
+        self.frame = frame(asking.language)
         self.tokenizer = tokenizer
         if asking.style == "chat" and getattr(tokenizer, "chat_template", None) is None:
             raise ValueError(
@@ -66,19 +69,26 @@ class Renderer:
         bos = getattr(tokenizer, "bos_token", None)
         self._bos = bos if bos and tokenizer is not None and _adds_bos(tokenizer) else ""
 
+    def in_language(self, language: str) -> Renderer:
+        """The same renderer for another language. ValueError where there is no frame for it."""
+        if language == self.asking.language:
+            return self
+        return Renderer(replace(self.asking, language=language), self.tokenizer)
+
     def dialogue(self, turns: Sequence[Turn]) -> str:
         """The text of a dialogue up to the point where the model speaks."""
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        if self.asking.style == "native":
+            return json.dumps(messages, ensure_ascii=False)
         if self.asking.style == "chat":
-            messages = [{"role": turn.role, "content": turn.text} for turn in turns]
             tokenizer: Any = self.tokenizer
             text: str = tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
             return text
-        parts = []
-        for turn in turns:
-            parts.append({"system": "", "user": "Question: ", "assistant": "Answer: "}[turn.role] + turn.text)
-        return self._bos + "\n\n".join([*parts, "Answer:"])
+        before = {"system": "", "user": self.frame.question, "assistant": self.frame.answer}
+        parts = [before[turn.role] + turn.text for turn in turns]
+        return self._bos + "\n\n".join([*parts, self.frame.cue])
 
     def closed(self, turns: Sequence[Turn], question: str, options: Sequence[str], ask: str = "") -> OptionPrompt:
         """A dialogue whose last turn is a lettered question; `ask` follows the options."""
@@ -87,13 +97,23 @@ class Renderer:
         return OptionPrompt(self.dialogue([*turns, Turn("user", text)]), labels)
 
     def survey(self, item: Item, order: Sequence[int], group: Group, condition: str) -> OptionPrompt:
-        """An item with its options in `order`, put to the persona that `condition` states of `group`."""
-        stated = persona(group, condition, self.asking.persona)
+        """An item with its options in `order`, put to the persona that `condition` states of `group`, all in the
+        language of the prompts. ValueError where the item has no wording in it.
+        """
+        item = item.in_language(self.asking.language)
+        stated = self.persona(group, condition)
         options = [item.options[index] for index in order]
         if self.asking.layout == "persona_first":
-            system = Turn("system", f"{INSTRUCTION} {stated}".strip())
-            return self.closed([system], item.question, options)
-        return self.closed([Turn("system", INSTRUCTION)], item.question, options, stated)
+            return self.closed([Turn("system", self.instruction(stated))], item.question, options)
+        return self.closed([Turn("system", self.frame.instruction)], item.question, options, stated)
+
+    def persona(self, group: Group, condition: str) -> str:
+        """As the function `persona`, in the renderer's style and language."""
+        return persona(group, condition, self.asking.persona, self.asking.language)
+
+    def instruction(self, stated: str) -> str:
+        """What a system turn says: the instruction, then the persona where one is stated."""
+        return f"{self.frame.instruction}{self.frame.biography_joint}{stated}" if stated else self.frame.instruction
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids, nothing added. Raises ValueError where a text would begin with two beginning-of-sequence
@@ -139,44 +159,34 @@ def orders(
     return list(dict.fromkeys(found))
 
 
-def persona(group: Group, condition: str, style: str = "biography") -> str:
+def persona(group: Group, condition: str, style: str = "biography", language: str = "en") -> str:
     """The sentence that states who answers: the fields of `group` that `condition` names, e.g. "country+age".
 
     "none" states nobody. Styles after Santurkar et al. 2023 (OpinionQA): portrayal, biography, question and answer.
-    Raises ValueError for a field that is unknown or empty in `group`.
+    Raises ValueError for a field that is unknown or empty in `group`, and for a value that `language` has no words for.
     """
     if condition == "none":
         return ""
-    fields = condition.split("+")
-    for name in fields:
+    words = frame(language)
+    facts = []
+    for name in condition.split("+"):
         if name not in FIELDS or not getattr(group, name):
             raise ValueError(f"condition {condition!r} needs {name!r}, which group {group.label!r} does not have")
-    facts = [_facts(name, getattr(group, name)) for name in fields]
+        facts.append((words.facts[name], words.value(name, getattr(group, name))))
     if style == "question_answer":
-        return "\n".join(f"Q: {question}\nA: {answer}" for question, answer, _, _ in facts)
+        return "\n".join(
+            words.question_answer.format(question=fact.question, answer=fact.answer.format(value=value))
+            for fact, value in facts
+        )
     if style == "biography":
-        return " ".join(f"I {first}." for _, _, first, _ in facts)
-    return f"Answer as a person who {' and '.join(third for _, _, _, third in facts)} would."
+        return words.biography_joint.join(fact.biography.format(value=value) for fact, value in facts)
+    said = words.portrayal_joint.join(fact.portrayal.format(value=value) for fact, value in facts)
+    return words.portrayal.format(facts=said)
 
 
 def place_name(country: str) -> str:
-    """The country's name as it stands in a sentence: "the United States", "Norway"."""
-    name = country_name(country)
-    return f"the {name}" if name.startswith(_WITH_ARTICLE) else name
-
-
-def _facts(field: str, value: str) -> tuple[str, str, str, str]:
-    """Question, answer, first person and third person of one demographic fact."""
-    if field == "country":
-        place = place_name(value)
-        return "In which country do you live?", place, f"live in {place}", f"lives in {place}"
-    if field == "age":
-        years = f"{value[:-1]} years old or older" if value.endswith("+") else f"{value.replace('-', ' to ')} years old"
-        return "How old are you?", years, f"am {years}", f"is {years}"
-    if field == "sex":
-        noun = {"female": "a woman", "male": "a man"}.get(value, value)
-        return "Are you a woman or a man?", noun, f"am {noun}", f"is {noun}"
-    return "What is your education?", value, f"have this education: {value}", f"has this education: {value}"
+    """The country's English name as it stands in a sentence: "the United States", "Norway"."""
+    return frame("en").country(country)
 
 
 def _adds_bos(tokenizer: Any) -> bool:

@@ -6,10 +6,19 @@ Countries are ISO 3166 alpha-3 codes everywhere (`"NOR"`); names are made for pr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 AGE_BANDS = ("18-29", "30-49", "50+")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWording:
+    """An item in another language: the question, and the same options in the same order."""
+
+    language: str
+    question: str
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +26,8 @@ class Item:
     """One closed survey question. `options` holds the substantive answers only; "don't know" is never among them.
 
     `positions` are the options' places on their scale (ordered items only; ascending or descending, any unit).
-    `paraphrased` says that the source documents the question's content but not its full wording.
+    `paraphrased` says that the source documents the question's content but not its full wording. `language` is an ISO
+    639 code such as "en"; `wordings` are the same item in other languages.
     """
 
     id: str
@@ -29,6 +39,7 @@ class Item:
     positions: tuple[float, ...] | None = None
     language: str = "en"
     paraphrased: bool = False
+    wordings: tuple[ItemWording, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.options) < 2:
@@ -37,6 +48,30 @@ class Item:
             raise ValueError(f"item {self.id!r} repeats an option: {list(self.options)}")
         if self.ordered and self.positions is not None and len(self.positions) != len(self.options):
             raise ValueError(f"item {self.id!r} has {len(self.options)} options but {len(self.positions)} positions")
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError(f"item {self.id!r} has two wordings in one language: {list(self.languages)}")
+        for wording in self.wordings:
+            if not len(set(wording.options)) == len(wording.options) == len(self.options):
+                raise ValueError(
+                    f"item {self.id!r} needs {len(self.options)} different options in {wording.language!r}, "
+                    f"got {list(wording.options)}"
+                )
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every language that the item has a wording in, its own first."""
+        return (self.language, *(wording.language for wording in self.wordings))
+
+    def in_language(self, language: str) -> Item:
+        """The same item (id, positions, order of the options) worded in `language`. ValueError where it has none."""
+        if language == self.language:
+            return self
+        found = next((wording for wording in self.wordings if wording.language == language), None)
+        if found is None:
+            raise ValueError(f"item {self.id!r} has no wording in {language!r}; it has {', '.join(self.languages)}")
+        others = [wording for wording in self.wordings if wording is not found]
+        own = ItemWording(self.language, self.question, self.options)
+        return replace(self, question=found.question, options=found.options, language=language, wordings=(own, *others))
 
     @property
     def scale(self) -> tuple[float, ...] | None:
@@ -110,13 +145,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Survey:
-    """Items with the answer distributions of groups, and the respondents behind them where the source has them."""
+    """Items with the answer distributions of groups, and the respondents behind them where the source has them.
+
+    `distributions` hold each item x group once. `earlier` holds answers of earlier years to the same items; where
+    training is to see earlier waves only, each item x group once (see `data.waves`).
+    """
 
     items: tuple[Item, ...]
     distributions: tuple[AnswerDistribution, ...]
     respondents: tuple[Respondent, ...] = ()
     sources: tuple[Source, ...] = ()
     excluded: Mapping[str, int] = field(default_factory=dict)
+    earlier: tuple[AnswerDistribution, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Item]:
@@ -138,26 +178,33 @@ class Survey:
             answers = {key: value for key, value in person.answers.items() if key in keep_items}
             if answers and person.group.country in keep_countries:
                 respondents.append(Respondent(person.id, person.group, person.features, answers, person.weight))
+        made, earlier = (
+            tuple(d for d in part if d.item in keep_items and d.group.country in keep_countries)
+            for part in (self.distributions, self.earlier)
+        )
         return Survey(
             items=tuple(item for item in self.items if item.id in keep_items),
-            distributions=tuple(
-                d for d in self.distributions if d.item in keep_items and d.group.country in keep_countries
-            ),
+            distributions=made,
             respondents=tuple(respondents),
             sources=self.sources,
             excluded=self.excluded,
+            earlier=earlier,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which items and countries a variant may see in training; the rest is held out. Disjoint by construction."""
+    """Which items and countries a variant may see in training; the rest is held out. Disjoint by construction.
+
+    `train_before`: training sees answers of earlier years only, and audits hold against those of this year or later.
+    """
 
     train_items: tuple[str, ...]
     train_countries: tuple[str, ...]
     held_out_items: tuple[str, ...]
     held_out_countries: tuple[str, ...]
     seed: int
+    train_before: int | None = None
 
     def __post_init__(self) -> None:
         for kind, seen, held in (

@@ -6,7 +6,10 @@
 
 (each on one line). A line needs item, question, options, ordered, country, and either `counts` (whole numbers) or
 `shares` with, if known, `n` and `n_effective`. Optional: positions, language, topic, paraphrased, age, sex, education,
-source, year, terms. The header may hold `sources` (name, title, citation, terms, version) and `excluded`; without
+source, year, terms. A line whose `language` is not that of the item's first line gives the item another wording: it
+needs item, question, options (in the same order) and language, and holds a distribution only where it has `country` and
+counts or shares. A group may be given once a year: the latest year counts, earlier ones serve splits by time.
+The header may hold `sources` (name, title, citation, terms, version) and `excluded`; without
 `sources` they are made of the lines' source and terms. Respondents are not part of the format: microdata stays where
 its terms allow it. Shares may miss 1 by SHARE_TOLERANCE, since published figures are rounded, and are then rescaled.
 
@@ -18,20 +21,22 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from data.countries import iso3
 from data.files import write_text
-from data.records import AnswerDistribution, Group, Item, Source, Survey
+from data.records import AnswerDistribution, Group, Item, ItemWording, Source, Survey
+from data.waves import latest
 
 FORMAT, VERSION = "polyphony-survey", 1
 SHARE_TOLERANCE = 0.01
 
 _REQUIRED = ("item", "question", "options", "ordered", "country")
+_WORDING = ("item", "question", "options", "language")
 _TEXT = ("item", "question", "language", "topic", "country", "age", "sex", "education", "source", "year", "terms")
 _FIELDS = (*_REQUIRED, *_TEXT, "positions", "paraphrased", "counts", "shares", "n", "n_effective")
 
@@ -46,37 +51,51 @@ def read_survey_file(path: Path) -> Survey:
         raise ValueError(f"{path} is empty: expected a first line {json.dumps({'format': FORMAT, 'version': VERSION})}")
     sources, excluded = _header(*header)
     items: dict[str, tuple[Item, str]] = {}
-    made: dict[tuple[str, Group], tuple[AnswerDistribution, str]] = {}
+    wordings: dict[str, dict[str, tuple[ItemWording, str]]] = {}
+    made: dict[tuple[str, Group, str], tuple[AnswerDistribution, str]] = {}
     seen_sources: dict[str, Source] = {}
     for where, row in lines:
-        _check_fields(where, row)
-        item = _item(where, row)
-        first, first_where = items.setdefault(item.id, (item, where))
-        if item != first:
-            field = next(name for name, value in asdict(item).items() if value != getattr(first, name))
-            raise ValueError(
-                f"{where}, field {field!r}: found {getattr(item, field)!r}, but item {item.id!r} has "
-                f"{getattr(first, field)!r} in {first_where.removeprefix(f'{path}, ')}"
-            )
+        first, first_where = items.get(row.get("item", ""), (None, ""))
+        translates = first is not None and row.get("language", "en") != first.language
+        _check_fields(where, row, _WORDING if translates else _REQUIRED)
+        if first is not None and translates:
+            wording = _wording(where, row, first)
+            said, said_where = wordings.setdefault(first.id, {}).setdefault(wording.language, (wording, where))
+            _refuse_change(where, path, first.id, wording, said, said_where)
+            item = first
+            if "country" not in row and not {"counts", "shares"} & set(row):
+                continue
+            if "country" not in row:
+                raise ValueError(f"{where}, field 'country': missing; a line with counts or shares needs it")
+        else:
+            item = _item(where, row)
+            first, first_where = items.setdefault(item.id, (item, where))
+            _refuse_change(where, path, item.id, item, first, first_where)
         answer = _distribution(where, row, item)
-        key = (answer.item, answer.group)
-        if key in made:
-            earlier = made[key][1].removeprefix(f"{path}, ")
+        key = (answer.item, answer.group, answer.year)
+        same, earlier = made.setdefault(key, (answer, where))
+        if earlier != where and not (translates and same == answer):
             raise ValueError(
-                f"{where}, field 'item': item {item.id!r} for {answer.group.label} was given already in {earlier}; "
-                f"expected each item × group once"
+                f"{where}, field 'item': item {item.id!r} for {answer.group.label} was given already in "
+                f"{earlier.removeprefix(f'{path}, ')}; expected each item × group once a year"
             )
-        made[key] = (answer, where)
         name = row.get("source", "")
         if name:
             seen_sources.setdefault(name, Source(name, name, name, row.get("terms", "")))
     if not made:
         raise ValueError(f"{path} holds a header but no distribution: expected one a line")
+    found = tuple(answer for answer, _ in made.values())
+    last = latest(found)
+    newest = set(last)
     return Survey(
-        items=tuple(item for item, _ in items.values()),
-        distributions=tuple(answer for answer, _ in made.values()),
+        items=tuple(
+            replace(item, wordings=tuple(wording for wording, _ in wordings.get(item.id, {}).values()))
+            for item, _ in items.values()
+        ),
+        distributions=last,
         sources=tuple(seen_sources.values()) if sources is None else sources,
         excluded=excluded,
+        earlier=tuple(answer for answer in found if answer not in newest),
     )
 
 
@@ -97,7 +116,12 @@ def write_survey_file(survey: Survey, path: Path) -> None:
         "sources": [asdict(source) for source in survey.sources],
         "excluded": dict(survey.excluded),
     }
-    rows = [header, *(_row(survey.by_id[d.item], d, terms) for d in survey.distributions)]
+    rows = [header, *(_row(survey.by_id[d.item], d, terms) for d in (*survey.distributions, *survey.earlier))]
+    rows += [
+        {"item": item.id, "language": wording.language, "question": wording.question, "options": wording.options}
+        for item in survey.items
+        for wording in item.wordings
+    ]
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
@@ -173,32 +197,64 @@ def _header(where: str, row: dict[str, Any]) -> tuple[tuple[Source, ...] | None,
     return tuple(sources), excluded
 
 
-def _check_fields(where: str, row: dict[str, Any]) -> None:
+def _check_fields(where: str, row: dict[str, Any], required: Sequence[str]) -> None:
     for name in row:
         if name not in _FIELDS:
             nearest = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0)[0]
             raise ValueError(f"{where}, field {name!r}: unknown; did you mean {nearest!r}?")
-    for name in _REQUIRED:
+    for name in required:
         if name not in row:
-            raise ValueError(f"{where}, field {name!r}: missing; expected {', '.join(_REQUIRED)}, and counts or shares")
+            more = ", and counts or shares" if required is _REQUIRED else ""
+            raise ValueError(f"{where}, field {name!r}: missing; expected {', '.join(required)}{more}")
     if isinstance(row.get("year"), int):
         row["year"] = str(row["year"])
     for name in _TEXT:
         value = row.get(name, "x")
-        if not isinstance(value, str) or (name in _REQUIRED and not value.strip()):
-            kind = "non-empty text" if name in _REQUIRED else "text"
+        if not isinstance(value, str) or (name in (*_REQUIRED, "language") and not value.strip()):
+            kind = "non-empty text" if name in (*_REQUIRED, "language") else "text"
             raise ValueError(f"{where}, field {name!r}: found {_short(value)}, expected {kind}")
     for name in ("ordered", "paraphrased"):
         if not isinstance(row.get(name, False), bool):
             raise ValueError(f"{where}, field {name!r}: found {_short(row[name])}, expected true or false")
 
 
-def _item(where: str, row: dict[str, Any]) -> Item:
-    options, positions = row["options"], row.get("positions")
+def _options(where: str, row: dict[str, Any]) -> tuple[str, ...]:
+    options = row["options"]
     if not isinstance(options, list) or not all(isinstance(option, str) and option.strip() for option in options):
         raise ValueError(f"{where}, field 'options': found {_short(options)}, expected a list of non-empty texts")
     if len(options) < 2 or len(set(options)) < len(options):
         raise ValueError(f"{where}, field 'options': found {_short(options)}, expected at least two, all different")
+    return tuple(options)
+
+
+def _wording(where: str, row: dict[str, Any], first: Item) -> ItemWording:
+    """The item in another language; what the line says of the item beside its wording must be what was said first."""
+    options = _options(where, row)
+    if len(options) != len(first.options):
+        raise ValueError(
+            f"{where}, field 'options': found {len(options)} in {row['language']!r}, expected {len(first.options)} as "
+            f"item {first.id!r} has in {first.language!r}"
+        )
+    own = {"ordered": first.ordered, "topic": first.topic, "paraphrased": first.paraphrased}
+    own["positions"] = None if first.positions is None else list(first.positions)
+    for name, value in own.items():
+        if name in row and row[name] != value:
+            raise ValueError(f"{where}, field {name!r}: found {_short(row[name])}, but item {first.id!r} has {value!r}")
+    return ItemWording(row["language"], row["question"], options)
+
+
+def _refuse_change(where: str, path: Path, item: str, found: Any, first: Any, first_where: str) -> None:
+    """Raise ValueError where a later line words an item otherwise than an earlier one."""
+    if found != first:
+        field = next(name for name, value in asdict(found).items() if value != asdict(first)[name])
+        raise ValueError(
+            f"{where}, field {field!r}: found {getattr(found, field)!r}, but item {item!r} has "
+            f"{getattr(first, field)!r} in {first_where.removeprefix(f'{path}, ')}"
+        )
+
+
+def _item(where: str, row: dict[str, Any]) -> Item:
+    options, positions = _options(where, row), row.get("positions")
     if positions is not None:
         if not row["ordered"]:
             raise ValueError(f"{where}, field 'positions': found {_short(positions)}, expected none: ordered is false")
@@ -210,7 +266,7 @@ def _item(where: str, row: dict[str, Any]) -> Item:
     return Item(
         id=row["item"],
         question=row["question"],
-        options=tuple(options),
+        options=options,
         ordered=row["ordered"],
         survey=row.get("source", ""),
         topic=row.get("topic", ""),

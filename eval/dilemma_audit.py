@@ -64,10 +64,11 @@ class EthicalDilemmas:
     def __call__(self, context: AuditContext) -> AuditResult:
         """Ask, measure, and keep the evidence. Raises ValueError where no dilemma can be asked."""
         dilemmas, excluded = self._dilemmas(context)
+        renderer = context.renderer.in_language(self.language)
         asked: list[Question] = []
         for number, dilemma in enumerate(dilemmas):
             asked += questions(
-                number, dilemma, self.language, self.conditions, self.paraphrases, self.answer_form, context.renderer
+                number, dilemma, self.language, self.conditions, self.paraphrases, self.answer_form, renderer
             )
         answers = context.answerer.score([question.prompt for question in asked], context.progress("ethical dilemmas"))
         rows = []

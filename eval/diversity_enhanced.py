@@ -34,7 +34,9 @@ from eval.bootstrap import DRAWS
 from eval.context import AuditContext
 from eval.distances import FloatArray
 from eval.first_token import people_table
+from eval.languages import in_language
 from eval.participants import Participant, draw_participants, shuffled
+from eval.places import PLACES
 from eval.records import SCORE_COLUMNS, AuditResult
 from eval.summaries import summarise
 from eval.survey_estimates import survey_estimates, survey_scores
@@ -50,7 +52,8 @@ DEMOGRAPHICS = ("age", "sex", "education")
 @dataclass(frozen=True)
 class DiversityEnhanced:
     """The audit: `countries` × `participants` answer the `items` held-out items that most held-out countries were
-    asked; a participant remembers 0 … `max_memory` pairs; `draws` bootstrap resamples.
+    asked; a participant remembers 0 … `max_memory` pairs; `draws` bootstrap resamples; `language` of the questions and
+    personas, None for that of the prompts. Places are known in English only: other languages' participants have none.
     """
 
     countries: int = 8
@@ -58,6 +61,7 @@ class DiversityEnhanced:
     items: int = 3
     max_memory: int = 15
     draws: int = DRAWS
+    language: str | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("countries", 1), ("participants", 1), ("items", 1), ("max_memory", 0)):
@@ -69,9 +73,15 @@ class DiversityEnhanced:
         country.
         """
         rng = np.random.default_rng([context.seed, 2])
+        context, unsaid = in_language(context, self.language)
+        language = context.renderer.asking.language
         questionnaire, countries, excluded = self._whom_and_what(context)
-        everyone = draw_participants(countries, self.participants, self.max_memory, context.seed)
+        excluded |= unsaid
+        places = PLACES if language == "en" else {}
+        everyone = draw_participants(countries, self.participants, self.max_memory, context.seed, places)
         everyone = everyone[: context.limit]
+        if not places:
+            excluded["participants' places (named in English only)"] = len(everyone)
         items = self._interview(questionnaire, everyone, context)
         answers = preference_answers(items)
         people = people_table(context.survey)
@@ -84,7 +94,11 @@ class DiversityEnhanced:
             if _supported(estimate.name, estimate.condition, answers["country"].nunique())
         ]
         estimates += summarise(own, rng, self.draws, by=("country",))
-        settings = asdict(self) | {"asked_countries": list(countries), "asked_items": [i.id for i in questionnaire]}
+        settings = asdict(self) | {
+            "language": language,
+            "asked_countries": list(countries),
+            "asked_items": [i.id for i in questionnaire],
+        }
         return AuditResult("def", items, pd.concat(paired, ignore_index=True), tuple(estimates), excluded, settings)
 
     def _whom_and_what(self, context: AuditContext) -> tuple[list[Item], list[str], dict[str, int]]:

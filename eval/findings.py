@@ -13,6 +13,7 @@ AUDIT, MEASURE, CONDITION = "first_token", "js_distance", "country"
 _WHERE = (
     ("all", "On questions and in countries held out from training"),
     ("seen items", "On trained questions in held-out countries"),
+    ("later wave", "On trained questions in trained countries, asked again in a later wave"),
 )
 _VARIATION = (
     ("between_ratio", "Variation between countries"),

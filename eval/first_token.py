@@ -3,7 +3,8 @@
 Every item × group × order of options is one prompt; the answer to an item is the mean over its orders, mapped back to
 the item's own option order. Conditions state nobody ("none"), the country, or the country and an age band. Only
 countries that training never saw are asked; items that it never saw are the stratum `held_out` (the result), the
-others `seen_items` (beside it: has the intervention learned the item?).
+others `seen_items` (beside it: has the intervention learned the item?). Where training saw earlier waves only, the
+items and countries of training are asked too, against the later wave: the stratum `later_wave`.
 
 Sources: Cao et al. 2025 (arXiv:2502.07068) for first-token alignment with survey distributions; Durmus et al. 2023
 (GlobalOpinionQA) for the country persona; Suh et al. 2025 (SubPOP, 2502.16761) for the option distribution.
@@ -14,8 +15,8 @@ exist there under their own names).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ import pandas as pd
 
 from data.prompts import orders
 from data.records import AnswerDistribution, Group, Item, Survey
+from data.splits import cell_stratum
 from eval.answers import Answerer
 from eval.context import AuditContext
+from eval.languages import in_language
 from eval.neutral_text import TEXTS
 from eval.records import AuditResult, Estimate
 from eval.summaries import summarise
@@ -32,14 +35,16 @@ from eval.survey_estimates import survey_estimates, survey_scores
 from eval.survey_scores import OF_ORDERS, average_orders, position_scores
 
 CONDITIONS = ("none", "country", "country+age", "country+sex", "country+education")
-HELD_OUT, SEEN = "held_out", "seen_items"
+HELD_OUT = "held_out"
+STRATA = (HELD_OUT, "seen_items", "later_wave")
 
 
 @dataclass(frozen=True)
 class FirstToken:
     """The audit. `conditions` are among CONDITIONS; `max_countries` bounds the countries asked about each item (drawn
-    with the audit's seed; those with age bands first); `seen_items` also asks the training items in held-out countries;
-    `home` is the country whose pull is measured (US-centrism); `exhaustive_orders`,
+    with the audit's seed; those with age bands first); `seen_items` also asks the training items, in held-out countries
+    and, where training saw earlier waves only, in those of training; `language` of the questions and personas, None for
+    that of the prompts; `home` is the country whose pull is measured (US-centrism); `exhaustive_orders`,
     `orders_beyond` and `rotate_scales` as in `data.prompts.orders`; `draws` bootstrap resamples.
     """
 
@@ -51,6 +56,7 @@ class FirstToken:
     orders_beyond: int = 4
     rotate_scales: bool = False
     draws: int = 10_000
+    language: str | None = None
 
     def __post_init__(self) -> None:
         if wrong := [name for name in self.conditions if name not in CONDITIONS]:
@@ -64,6 +70,7 @@ class FirstToken:
         country.
         """
         rng = np.random.default_rng([context.seed, 1])
+        context, unsaid = in_language(context, self.language)
         asked, excluded = self._units(context, rng)
         items = self._ask(asked, context)
         answers, people = answers_table(items), people_table(context.survey)
@@ -72,44 +79,42 @@ class FirstToken:
         estimates += summarise(places, rng, self.draws)
         estimates.append(neutral_perplexity(context.answerer))
         scores = pd.concat([survey_scores(answers, people, self.home), places], ignore_index=True)
-        return AuditResult("first_token", items, scores, tuple(estimates), excluded)
+        settings = asdict(self) | {"language": context.renderer.asking.language}
+        return AuditResult("first_token", items, scores, tuple(estimates), excluded | unsaid, settings)
 
     def _units(
         self, context: AuditContext, rng: np.random.Generator
-    ) -> tuple[list[tuple[Item, str, AnswerDistribution]], Mapping[str, int]]:
+    ) -> tuple[list[tuple[Item, str, AnswerDistribution]], dict[str, int]]:
         """(item, stratum, people) of everything to be asked, and what was left out by reason."""
         split, survey = context.split, context.survey
-        strata = {name: HELD_OUT for name in split.held_out_items}
-        if self.seen_items:
-            seen = {d.item for d in survey.distributions if d.group.country in split.train_countries}
-            strata |= {name: SEEN for name in split.train_items if name in seen}
-        wanted = [item for item in survey.items if item.id in strata]
+        trained = survey.distributions if split.train_before is None else survey.earlier
+        seen = {d.item for d in trained if d.group.country in split.train_countries} if self.seen_items else set()
+        held = set(split.held_out_items)
+        wanted = [item for item in survey.items if item.id in held or item.id in seen]
         if context.limit is not None:
-            wanted = sorted(wanted, key=lambda item: strata[item.id])[: context.limit]
-        excluded: dict[str, int] = {}
+            wanted = sorted(wanted, key=lambda item: item.id not in held)[: context.limit]
+        groups: dict[tuple[str, str], list[AnswerDistribution]] = {}
+        for d in survey.distributions:
+            if _stated(d.group) in self.conditions:
+                groups.setdefault((d.item, cell_stratum(split, d.item, d.group.country)), []).append(d)
+        excluded: Counter[str] = Counter()
         units: list[tuple[Item, str, AnswerDistribution]] = []
         for item in wanted:
-            groups = [
-                d
-                for d in survey.distributions
-                if d.item == item.id
-                and d.group.country in split.held_out_countries
-                and _stated(d.group) in self.conditions
-            ]
             if len(item.options) > 26:
-                excluded["items with more than 26 options"] = excluded.get("items with more than 26 options", 0) + 1
+                excluded["items with more than 26 options"] += 1
                 continue
-            kept = self._countries(groups, rng)
-            if dropped := len({d.group.country for d in groups}) - len(kept):
-                reason = f"item × country beyond max_countries={self.max_countries}"
-                excluded[reason] = excluded.get(reason, 0) + dropped
-            units += [(item, strata[item.id], d) for d in groups if d.group.country in kept]
+            for stratum in STRATA:
+                found = groups.get((item.id, stratum), [])
+                kept = self._countries(found, rng)
+                if dropped := len({d.group.country for d in found}) - len(kept):
+                    excluded[f"item × country beyond max_countries={self.max_countries}"] += dropped
+                units += [(item, stratum, d) for d in found if d.group.country in kept]
         if not any(stratum == HELD_OUT for _, stratum, _ in units):
             raise ValueError(
                 f"nothing to audit: none of the held-out items {list(split.held_out_items)} has answers of people in "
                 f"the held-out countries {list(split.held_out_countries)}"
             )
-        return units, excluded
+        return units, dict(excluded)
 
     def _countries(self, groups: list[AnswerDistribution], rng: np.random.Generator) -> set[str]:
         """At most `max_countries` of an item: those with demographic groups first, the rest drawn."""

@@ -34,6 +34,7 @@ import pandas as pd
 from eval.bootstrap import DRAWS, mean_interval
 from eval.context import AuditContext
 from eval.first_token import people_table
+from eval.languages import in_language
 from eval.mark_asking import ask
 from eval.mark_decisions import Decision, feature_removal, trace
 from eval.mark_measures import (
@@ -55,7 +56,8 @@ class Mark:
     """The audit. `respondents` and `items` (a respondent) set the cost: about 2,800 distinct tokens a respondent with
     two items. `features`: the most demographic features stated of a person. `reduction` in (0, 1]: what negative
     impact leaves of a function's weight. `least_people`: respondents that an item and country need for a distance of
-    their mean prediction to people. `draws`: bootstrap resamples. `context.limit` bounds the respondents.
+    their mean prediction to people. `draws`: bootstrap resamples. `language`: the stages are written in English, and
+    questions are asked in it whatever the prompts' language. `context.limit` bounds the respondents.
     """
 
     respondents: int = 6
@@ -64,19 +66,24 @@ class Mark:
     reduction: float = 0.5
     least_people: int = 10
     draws: int = DRAWS
+    language: str = "en"
 
     def __post_init__(self) -> None:
         for name, least in (("respondents", 1), ("items", 1), ("features", 3), ("least_people", 1), ("draws", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"audit.mark.{name} must be at least {least}, got {getattr(self, name)}")
+        if self.language != "en":
+            raise ValueError(f"audit.mark.language must be en, in which its stages are written, got {self.language!r}")
         if not 0 < self.reduction <= 1:
             raise ValueError(f"audit.mark.reduction must be above 0 and at most 1, got {self.reduction}")
 
     def __call__(self, context: AuditContext) -> AuditResult:
         """Ask, vote, measure. Without any respondent in the held-out part: no estimates, the reason in `excluded`."""
         rng = np.random.default_rng([context.seed, 4])
+        context, unsaid = in_language(context, self.language)
         people = self.respondents if context.limit is None else min(self.respondents, context.limit)
         cases, excluded = sample_cases(context.survey, context.split, people, self.items, self.features, rng)
+        excluded.update(unsaid)
         if not cases:
             return AuditResult(
                 "mark", pd.DataFrame(), pd.DataFrame(columns=list(SCORE_COLUMNS)), (), excluded, asdict(self)

@@ -24,11 +24,13 @@ from eval.survey_scores import MODE
 
 DEMOGRAPHICS = ("age", "sex", "education")
 ROW = ("item", "country", *DEMOGRAPHICS)
-STRATUM_GROUPS = {"held_out": "all", "seen_items": "seen items"}
+STRATUM_GROUPS = {"held_out": "all", "seen_items": "seen items", "later_wave": "later wave"}
 
 
 def stratum_group(stratum: str) -> str:
-    """The estimates' `group` of a whole stratum: "all" for held-out, "seen items" for seen_items."""
+    """The estimates' `group` of a whole stratum: "all" for held-out, "seen items" for seen_items, "later wave" for
+    later_wave (item and country trained on, with answers of an earlier wave).
+    """
     return STRATUM_GROUPS.get(stratum, stratum)
 
 

@@ -14,13 +14,13 @@ would let the chance of a few draws pass for what all countries have in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from data.prompts import INSTRUCTION, LETTERS, OptionPrompt, Renderer, lettered, persona, place_name
+from data.prompts import LETTERS, OptionPrompt, Renderer, lettered
 from data.records import Group, Item, Turn
 from eval.places import PLACES
 
@@ -50,7 +50,7 @@ class Participant:
 
     def ask(self, item: Item, order: Sequence[int], renderer: Renderer) -> OptionPrompt:
         """The item with its options in `order`, after the persona and the memory."""
-        turns = [Turn("system", f"{INSTRUCTION} {self._persona(renderer.asking.persona)}")]
+        turns = [Turn("system", renderer.instruction(self._persona(renderer)))]
         for pair in self.memory:
             turns += [Turn("user", pair.question), Turn("assistant", pair.letter)]
         return renderer.closed(turns, item.question, [item.options[index] for index in order])
@@ -69,26 +69,26 @@ class Participant:
             self.memory = [self.memory[index] for index in sorted(kept)]
         return chosen
 
-    def _persona(self, style: str) -> str:
-        stated = persona(Group(self.country), "country", style)
-        country = place_name(self.country)
+    def _persona(self, renderer: Renderer) -> str:
+        stated = renderer.persona(Group(self.country), "country")
+        country = renderer.frame.country(self.country)
         return stated.replace(country, f"{self.place} in {country}") if self.place else stated
 
 
 def draw_participants(
-    countries: Sequence[str], per_country: int, max_memory: int, seed: int
+    countries: Sequence[str], per_country: int, max_memory: int, seed: int, places: Mapping[str, Sequence[str]] = PLACES
 ) -> tuple[Participant, ...]:
     """`per_country` participants of each country, all first ones before all second ones.
 
-    The memory length is drawn from 0 … `max_memory` with equal probability; places are taken in turn.
+    The memory length is drawn from 0 … `max_memory` with equal probability; `places` are taken in turn.
     """
     found = []
     for number in range(per_country):
         length = int(np.random.default_rng([seed, 2, number]).integers(max_memory + 1))
         for country in countries:
-            places = PLACES.get(country, ("",))
             own = np.random.default_rng([seed, 2, number, int.from_bytes(country.encode())])
-            found.append(Participant(country, number, places[number % len(places)], length, own))
+            there = places.get(country, ("",))
+            found.append(Participant(country, number, there[number % len(there)], length, own))
     return tuple(found)
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.files import digest
+from data.served import is_served
+from data.splits import training_part
 from launch.asked import trains
 from launch.build import build, build_as, nearest
 from launch.cells import Cell
 from launch.people import people
 from launch.process import threads_for
+
+if TYPE_CHECKING:
+    from data.models import ModelSpec
+    from data.prompts import Asking
 
 NEED_PEOPLE = {"first_token", "def", "mark"}
 PLAIN_PARTS = {
@@ -29,19 +35,24 @@ def check_cells(cells: Sequence[Cell]) -> None:
     from data.prompts import Asking
     from train.run import Budget
 
+    for cell in cells:  # first of all: beside what is trained stands a base that would be refused for something else
+        if is_served(source := str(cell.config["model"]["source"])) and trains(cell.config):
+            raise ValueError(
+                f"model.source {source!r} is served: its weights are not here and cannot be trained; set recipe=none"
+            )
     seen: set[str] = set()
     for cell in cells:
         config = cell.config
         parts = [(part, config[part]) for part in ("recipe", "adapter", "mixture")]
         parts += [(f"audit.{name}", node) for name, node in config["audit"].items()]
-        build(config["backend"], "backend")
         for where, node in parts:
             if digest(node) not in seen:
                 seen.add(digest(node))
                 if not callable(build(node, where)):
                     raise ValueError(f"{where}: {node['_target_']} cannot be called")
-        build_as(ModelSpec, config["model"], "model")
-        build_as(Asking, config["prompt"], "prompt")
+        spec = build_as(ModelSpec, config["model"], "model")
+        asking = build_as(Asking, config["prompt"], "prompt")
+        _check_answering(config, spec, asking)
         budget = build_as(Budget, config["budget"], "budget")
         for part, known in PLAIN_PARTS.items():
             if unknown := sorted(set(config[part]) - set(known)):
@@ -57,15 +68,27 @@ def check_cells(cells: Sequence[Cell]) -> None:
         _check_people(config, seen)
 
 
+def _check_answering(config: Mapping[str, Any], spec: ModelSpec, asking: Asking) -> None:
+    """A served model is asked by a backend that asks servers, and by no other."""
+    backend = build(config["backend"], "backend")
+    if spec.served and not getattr(backend, "served", False):
+        raise ValueError(
+            f"model.source {spec.source!r} is served, and backend={config['backend']['name']} needs a model with "
+            "weights; set backend=api"
+        )
+    if hasattr(backend, "check"):
+        backend.check(spec, asking)
+
+
 def _check_people(config: Mapping[str, Any], seen: set[str]) -> None:
     """Draw one training example and look for something to audit, which takes no time; training and audits take long."""
-    wanted = {name: config[name] for name in ("survey", "mixture", "recipe", "draw")}
+    wanted = {name: config[name] for name in ("survey", "mixture", "recipe", "draw", "prompt", "audit")}
     if digest(wanted) in seen:
         return
     seen.add(digest(wanted))
     survey, split = people(config["survey"])
     if trains(config):
-        part = survey.restrict(split.train_items, split.train_countries)
+        part = training_part(survey, split, config["prompt"].get("language", "en"))
         build(config["mixture"], "mixture")(part, 1, split.seed, config["draw"])
         pairs = config["recipe"].get("pairs")
         if pairs and not Path(pairs).is_file():
@@ -78,3 +101,11 @@ def _check_people(config: Mapping[str, Any], seen: set[str]) -> None:
             f"nothing is held out to audit on: {len(held_items)} held-out items have no people in the "
             f"{len(held_countries)} held-out countries; set survey.split, or audit=[edc]"
         )
+    for name in sorted(config["audit"].keys() & NEED_PEOPLE):
+        language = config["audit"][name].get("language") or config["prompt"].get("language", "en")
+        spoken = sorted({found for item in held_items for found in survey.by_id[item].languages})
+        if language not in spoken:
+            raise ValueError(
+                f"audit.{name}: no held-out item has a wording in {language!r}; there is wording in "
+                f"{', '.join(spoken)}: set audit.{name}.language or prompt.language"
+            )

@@ -64,6 +64,7 @@ def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> N
     config = cells[0].config
     survey, split = people(config["survey"])
     models = {cell.config["model"]["name"]: cell.manifest.get("parent") for cell in cells}
+    asked_in = {"language": _languages(cells)}
 
     summary, scores = compare(
         [_result(cell) for cell in cells],
@@ -74,12 +75,23 @@ def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> N
         drift=_drift,
         split=dataclasses.asdict(split),
         surveys=[dataclasses.asdict(source) for source in survey.sources],
-        provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded)},
+        provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded), **asked_in},
     )
     with replacing(folder / "comparison.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
     write_json(folder / "summary.json", summary)
     write_report(folder)
+
+
+def _languages(cells: Sequence[Cell]) -> dict[str, str]:
+    """The language of the prompts in training and in each audit, as its settings say; several where cells differ."""
+    found: dict[str, set[str]] = {"training": {cell.config["prompt"].get("language", "en") for cell in cells}}
+    for cell in cells:
+        for name in cell.config["keys"]:
+            path = cell.folder / "audits" / name / "estimates.json"
+            if path.exists() and (language := read_json(path)["settings"].get("language")):
+                found.setdefault(name, set()).add(language)
+    return {name: ", ".join(sorted(spoken)) for name, spoken in found.items()}
 
 
 def _drift(audit: str, items: pd.DataFrame, base_items: pd.DataFrame) -> list[Estimate]:

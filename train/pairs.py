@@ -52,13 +52,15 @@ def read_pairs(path: Path) -> tuple[PreferencePair, ...]:
 def train_pairs(run: RunContext, path: str, beta: float, learning_rate: float) -> Trainer:
     """Train `run.model` on `run.budget.examples` pairs of the file: each once before any is repeated, in seeded order.
 
-    Raises ValueError if the model differs from its reference before the first step.
+    Raises ValueError where a pair gives away a held-out question (`data.leaks`), and if the model differs from its
+    reference before the first step.
     """
     import datasets
     from trl.trainer.dpo_config import DPOConfig
 
     datasets.disable_progress_bars()
     pairs = read_pairs(Path(path))
+    run.guard.refuse([f"{pair.prompt}\n{pair.chosen}\n{pair.rejected}" for pair in pairs], f"{path}: pair")
     rng = np.random.default_rng(run.seed)
     rounds = -(-run.budget.examples // len(pairs))
     order = np.concatenate([rng.permutation(len(pairs)) for _ in range(rounds)])[: run.budget.examples]

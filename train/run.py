@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedTokenizerBase, Trainer
 
+from data.leaks import Guard
 from data.models import ModelSpec, device_for, dtype_for, fetch, load_model, load_tokenizer
 from data.prompts import Asking, Renderer
 from data.records import TrainingExample
@@ -80,7 +81,7 @@ class Budget:
 @dataclass(frozen=True)
 class RunContext:
     """One training. `examples` stand in the order in which they are trained on. `model` is loaded when first asked for,
-    so that a recipe can set up a distributed engine before."""  # noqa: D209
+    so that a recipe can set up a distributed engine before. `guard` refuses text that gives away what audits ask."""  # noqa: D209
 
     cell: Path
     spec: ModelSpec
@@ -90,6 +91,7 @@ class RunContext:
     budget: Budget
     seed: int
     on_log: OnLog
+    guard: Guard = field(default_factory=Guard)
 
     @cached_property
     def device(self) -> torch.device:

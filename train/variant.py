@@ -19,11 +19,13 @@ from transformers import Trainer, set_seed
 from transformers.utils.logging import disable_progress_bar
 
 from data.files import digest, digest_files
+from data.leaks import Guard
 from data.mixture import check_held_out, realised_diversity
 from data.models import ModelSpec, load_model, load_tokenizer, weights_hash
 from data.packed_attention import padded_logits
 from data.prompts import Asking
 from data.records import Split, Survey, TrainingExample
+from data.splits import training_part
 from data.variant import read_manifest, update_manifest
 from train.adapters import Adapter
 from train.batches import arrange
@@ -56,7 +58,8 @@ def train_variant(
 
     The examples depend on the split's seed and on `draw`, their order and the model's randomness on `seed`: so the two
     levels of noise are crossed, and arms of one seed and draw see the same batches. metrics.jsonl grows by a line a
-    step; the manifest gets state, budget and hashes. Raises ValueError when the mixture holds a held-out cell.
+    step; the manifest gets state, budget and hashes. Raises ValueError when the mixture holds a held-out cell or a
+    training text gives away a held-out question (`data.leaks`).
     """
     if (cell / "manifest.json").exists() and read_manifest(cell).get("state") in TRAINED:
         return
@@ -64,8 +67,12 @@ def train_variant(
         if is_main():
             update_manifest(cell, state="trained", budget=_nothing_spent())
         return
-    examples = mixture(survey.restrict(split.train_items, split.train_countries), budget.examples, split.seed, draw)
+    seen = training_part(survey, split, asking.language)
+    examples = mixture(seen, budget.examples, split.seed, draw)
     check_held_out(examples, split)
+    held_out, trained = (
+        tuple(item for item in survey.items if (item.id in split.held_out_items) == held) for held in (True, False)
+    )
     run = RunContext(
         cell=cell,
         spec=spec,
@@ -75,7 +82,9 @@ def train_variant(
         budget=budget,
         seed=seed,
         on_log=on_log,
+        guard=Guard(held_out, trained),
     )
+    run.guard.refuse(_prompts(run), "training prompt")
     if is_main():
         cell.mkdir(parents=True, exist_ok=True)
         update_manifest(cell, state="training", seed=seed, draw=draw)
@@ -103,6 +112,8 @@ def train_variant(
                 "examples": digest([str(example) for example in run.examples]),
             },
             mixture=realised_diversity(examples),
+            language=asking.language,
+            left_out={reason: n for reason, n in seen.excluded.items() if reason not in survey.excluded},
         )
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -143,15 +154,16 @@ def _check_saved(trainer: Trainer, run: RunContext, partial: Path) -> None:
         with safe_open(path, framework="pt") as tensors:
             if broken := [key for key in tensors.keys() if not torch.isfinite(tensors.get_tensor(key)).all()]:  # noqa: SIM118
                 raise ValueError(f"training diverged: {broken[0]} in {path} is not finite; lower recipe.learning_rate")
-    ids = run.renderer.encode([_prompt(run)])
+    ids = run.renderer.encode(_prompts(run)[:1])
     with torch.inference_mode():
         if not torch.isfinite(padded_logits(model, ids, torch.device("cpu"))).all():
             raise ValueError(f"{partial}: the saved model's answers are not finite; lower recipe.learning_rate")
 
 
-def _prompt(run: RunContext) -> str:
-    example = run.examples[0]
-    return run.renderer.survey(example.item, example.order, example.group, example.condition).text
+def _prompts(run: RunContext) -> list[str]:
+    """One rendered prompt of each distinct item and group that is trained on, the first example's first."""
+    distinct = {(e.item.id, e.group, e.condition): e for e in reversed(run.examples)}
+    return [run.renderer.survey(e.item, e.order, e.group, e.condition).text for e in reversed(distinct.values())]
 
 
 def _spent(trainer: Trainer, run: RunContext) -> dict[str, float]:

@@ -22,11 +22,15 @@ WVS_TERMS = (
 
 @dataclass(frozen=True)
 class Block:
-    """Items of one survey and how to read it: as people, or as ready distributions where only those are published."""
+    """Items of one survey and how to read it: as people, or as ready distributions where only those are published.
+
+    `waves(before)`: the later and the earlier part, for a block whose `read` keeps one wave of each country only.
+    """
 
     source: Source
     items: tuple[Item, ...]
     read: Callable[[], TableOfPeople | Survey]
+    waves: Callable[[int], tuple[TableOfPeople, TableOfPeople]] | None = None
 
 
 def source(name: str, title: str, citation: str, terms: str) -> Source:

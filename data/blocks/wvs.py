@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 
 from data.blocks.block import WVS_TERMS, Block, code, ends, fetch, label, scale, source
 from data.countries import iso3
@@ -79,12 +80,25 @@ _IMMIGRATION = Item(
 
 
 def _read_countries() -> TableOfPeople:
-    """Each item keeps, per country, the latest wave in which at least MIN_WAVE people answered it."""
+    return _latest(*_all_waves())
+
+
+def _read_countries_by_time(before: int) -> tuple[TableOfPeople, TableOfPeople]:
+    """A country's wave is earlier where its last year is; each part keeps the latest of its waves."""
+    frame, excluded = _all_waves()
+    earlier = frame.groupby(["country", "s002"])["s020"].transform("max") < before
+    return _latest(frame[~earlier], excluded), _latest(frame[earlier], Counter())
+
+
+def _all_waves() -> tuple[pd.DataFrame, Counter[str]]:
     bribe, immigration = fetch("stevedata", "wvs_justifbribe"), fetch("stevedata", "wvs_immig")
     frame = bribe.merge(immigration[["uid", "e143"]], on="uid", how="left", validate="one_to_one")
     named = frame["country"].notna()  # 332 is Haiti, 101 is nowhere explained: the source names neither
-    excluded = Counter({"people whose country the source does not name": int((~named).sum())})
-    frame = frame[named]
+    return frame[named], Counter({"people whose country the source does not name": int((~named).sum())})
+
+
+def _latest(frame: pd.DataFrame, excluded: Counter[str]) -> TableOfPeople:
+    """Each item keeps, per country, the latest wave in which at least MIN_WAVE people answered it."""
     answers = {
         "wvs/bribe": scale(frame["f117"], 1, 10),
         "wvs/immigration": scale(frame["e143"], 1, 4),
@@ -171,6 +185,7 @@ BLOCKS = (
         ),
         (_BRIBE, _IMMIGRATION),
         _read_countries,
+        _read_countries_by_time,
     ),
     Block(
         source(

@@ -83,7 +83,7 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
     page.training = tables.training_table(summary)
     comparisons: Sequence[Mapping[str, Any]] = summary.raw.get("comparisons") or []
     primary = [row for row in comparisons if row.get("family") == "primary"]
-    rest = [row for row in comparisons if row.get("family") != "primary" and row["group"] in ("all", "seen items")]
+    rest = [row for row in comparisons if row.get("family") != "primary" and row["group"] in wording.STRATA]
     page.primary = tables.comparison_table(summary, primary, "Primary comparisons (pre-registered)")
     page.exploratory = tables.comparison_table(summary, rest, "Exploratory comparisons")
     page.exclusions = tables.plain_table(

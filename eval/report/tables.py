@@ -110,12 +110,12 @@ def measure_tables(summary: Summary, audit: str) -> tuple[list[Table], list[Tabl
     first: list[Table] = []
     rest: list[Table] = []
     for family, title in wording.FAMILIES.items():
-        for group in ("all", "seen items"):
+        for group in wording.STRATA:
             names = [n for n in summary.values(audit, "name", group) if wording.measure(n, audit).family == family]
             asked = list(dict.fromkeys(c for name in names for c in summary.conditions(audit, name, group)))
             if not asked:
                 continue
-            where = title if group == "all" else f"{title}: items seen in training"
+            where = f"{title}: {wording.STRATA[group]}" if wording.STRATA[group] else title
             full = sum(len(summary.conditions(audit, name, group)) for name in names) >= _DENSE * len(names) * len(
                 asked
             )

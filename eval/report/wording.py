@@ -21,6 +21,7 @@ __all__ = [
     "MAIN_CONDITIONS",
     "REFERENCE",
     "STATUS",
+    "STRATA",
     "TRAINING",
     "WITHOUT",
     "condition",
@@ -86,6 +87,12 @@ _CONDITIONS = {
     "dialogue:neutral": "after small talk",
     "dialogue:pressing": "after a pushback",
 }
+STRATA: Mapping[str, str] = {
+    "all": "",
+    "seen items": "items seen in training",
+    "later wave": "items and countries seen in training, in a later wave",
+}
+"""Groups of estimates that are whole strata (`eval.panels.STRATUM_GROUPS`), and what a table's title adds for them."""
 REFERENCE = "reference:"
 TRAINING = "training:"
 """Conditions in which a trained arm is held against its base, each asked alike."""

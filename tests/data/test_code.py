@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from data.code import _read, digest_code
+from data.code import _home, _read, digest_code
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     yield folder
     _read.cache_clear()
+    _home.cache_clear()
 
 
 def change(path: Path, text: str) -> str:
@@ -40,6 +41,14 @@ def test_it_follows_imports_and_ignores_comments_docstrings_and_strangers(packag
         == before
     )
     assert change(package / "helper.py", "def double(x):\n    return 3 * x\n") != before
+
+
+def test_yaml_beside_an_imported_package_counts_by_what_it_says(package: Path) -> None:
+    before = digest_code("mine.recipe")
+    worded = change(package / "words.yaml", "a: 1\n")
+    assert worded != before
+    assert change(package / "words.yaml", "a: 1  # why\n") == worded
+    assert change(package / "words.yaml", "a: 2\n") != worded
 
 
 def test_nothing_is_imported_to_hash_it() -> None:

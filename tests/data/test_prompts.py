@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from pathlib import Path
 
+import pycountry
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.countries import iso3
 from data.models import load_tokenizer
 from data.options import OptionTokens
-from data.prompts import Asking, Renderer, lettered, orders, persona
+from data.prompts import LAYOUTS, PERSONAS, Asking, Renderer, lettered, orders, persona
 from data.records import Group, Item, Turn
 
 ITEM = Item("toy/x", "Is it so?", ("Yes", "No", "Perhaps"), False, "toy")
@@ -106,3 +110,18 @@ def test_an_assistant_turn_is_part_of_the_history(tiny_model: Path) -> None:
     renderer = Renderer(Asking(), load_tokenizer(tiny_model))
     text = renderer.dialogue([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "Bye")])
     assert text.count("<|im_start|>assistant\n") == 2
+
+
+def test_english_prompts_are_what_they_were() -> None:
+    """Every country, persona style and layout, to the byte: variants trained on them are compared with later ones."""
+    total = hashlib.sha256()
+    for style, layout, persona_style in itertools.product(("completion", "native"), LAYOUTS, PERSONAS):
+        renderer = Renderer(Asking(style=style, layout=layout, persona=persona_style))
+        for country in sorted({iso3(country.alpha_3) for country in pycountry.countries} | {"XKX"}):
+            for condition in ("none", "country", "country+age", "country+age+sex+education"):
+                for age, sex in (("18-29", "male"), ("50+", "female")):
+                    group = Group(country, age, sex, "university degree")
+                    total.update(renderer.survey(ITEM, (2, 0, 1), group, condition).text.encode())
+        turns = [Turn("system", "s"), Turn("user", "u"), Turn("assistant", "a"), Turn("user", "v")]
+        total.update(renderer.dialogue(turns).encode())
+    assert total.hexdigest() == "436b583280106493cbd02c6d0573884d159d892f9b15fef8fa6a39578bab00f9"

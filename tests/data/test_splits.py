@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.records import AnswerDistribution, Group, Item, Survey
-from data.splits import NEAR_DUPLICATE, cell_stratum, make_split, unusable_items
+from data.records import AnswerDistribution, Group, Item, ItemWording, Survey
+from data.splits import (
+    NEAR_DUPLICATE,
+    cell_stratum,
+    likeness,
+    make_split,
+    named_split,
+    training_part,
+    unusable_items,
+)
 from data.surveys import load_survey
 
 QUESTIONS = {
@@ -121,3 +131,94 @@ def test_the_split_of_the_quickstart() -> None:
     assert unusable_items(survey, split) == {}
     assert {"AUS", "NOR", "SWE", "GBR", "BEL"} <= set(split.held_out_countries)
     assert len(split.held_out_countries) == 5 + round(0.35 * (len(survey.countries) - 6))
+
+
+def test_near_duplicates_are_found_in_every_language_and_as_a_part() -> None:
+    def item(name: str, question: str, **wordings: str) -> Item:
+        worded = tuple(ItemWording(language, text, ("A", "B")) for language, text in wordings.items())
+        return Item(name, question, ("Yes", "No"), False, "toy", wordings=worded)
+
+    parks = item("x/parks", "How many parks should this town have?", zh="这个城市应该有多少个公园？")
+    other = item("y/green", "What do you say to more places with trees?", zh="这个城市应该有多少个公园呢？")
+    roads = item("z/roads", "How many roads should this town have?", zh="您赞成修建新的道路吗？")
+    longer = item("w/longer", "Think of children. How many parks should this town have? Be honest.")
+    short = item("v/short", "This town?")
+    assert likeness(parks, other) > NEAR_DUPLICATE
+    assert likeness(parks, replace(other, wordings=())) < 0.2
+    assert likeness(parks, roads) == pytest.approx(6 / 8)
+    assert likeness(parks, longer) == 1.0
+    assert likeness(parks, short) < NEAR_DUPLICATE
+    made = [AnswerDistribution(i.id, Group(c), (0.5, 0.5), 9, 9.0) for i in (parks, other) for c in COUNTRIES]
+    with pytest.raises(ValueError, match="ask nearly the same question"):
+        make_split(Survey((parks, other), tuple(made)), 0, held_out_items=["x/*"], train_items=["y/*"])
+
+
+SIDES = {
+    "train_items": ["a/poor", "b/*", "a/gone"],
+    "held_out_items": ["a/bribe"],
+    "train_countries": ["USA", "Norway", "FRA"],
+    "held_out_countries": ["BRA", "GHA"],
+}
+
+
+def test_a_named_split_leaves_out_and_counts_what_it_does_not_name() -> None:
+    part, split = named_split(SURVEY, "paper", {"paper": SIDES}, seed=3)
+    assert split.train_items == ("a/poor", "b/spend1", "b/spend2")
+    assert (split.held_out_items, split.seed) == (("a/bribe",), 3)
+    assert (split.train_countries, split.held_out_countries) == (("NOR", "USA"), ("BRA", "GHA"))
+    assert set(part.by_id) == {"a/poor", "a/bribe", "b/spend1", "b/spend2"}
+    assert part.countries == ("BRA", "GHA", "NOR", "USA")
+    assert part.excluded == {
+        "items of split 'paper' that the survey lacks": 1,
+        "countries of split 'paper' that the survey lacks": 1,
+        "items that split 'paper' does not name": 2,
+        "countries that split 'paper' does not name": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("papre", {}, r"no split 'papre' in these surveys; known: paper"),
+        ("paper", {"held_out_countries": ["BRA", "USA"]}, "countries on both sides: USA; list each on one side only"),
+        ("paper", {"held_out_items": ["b/spend2"]}, "items on both sides: b/spend2"),
+        ("paper", {"train_items": ["b/spend1"], "held_out_items": ["b/spend2"]}, "ask nearly the same question"),
+        ("paper", {"held_out_items": ["a/gone"]}, "none of its held_out_items"),
+        ("paper", {"train_items": ["c/local"]}, "nothing to train on"),
+    ],
+)
+def test_bad_named_splits_are_named(name: str, changes: dict[str, list[str]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        named_split(SURVEY, name, {"paper": SIDES | changes}, 0)
+    with pytest.raises(ValueError, match=r"must have train_items.*'train_items' is missing"):
+        named_split(SURVEY, "x", {"x": {side: v for side, v in SIDES.items() if side != "train_items"}}, 0)
+
+
+def test_a_split_by_wave_trains_on_the_past_and_audits_the_present() -> None:
+    earlier = tuple(replace(d, probabilities=(0.9, 0.1), year="1999") for d in SURVEY.distributions)
+    survey = replace(SURVEY, earlier=earlier)
+    split = make_split(survey, 0, ["a/god"], ["NOR"], held_out_country_share=0, train_before=2005)
+    assert cell_stratum(split, "a/poor", "USA") == "later_wave"
+    assert [cell_stratum(split, *cell) for cell in (("a/poor", "NOR"), ("a/god", "NOR"), ("a/god", "USA"))] == [
+        "seen_items",
+        "held_out",
+        "seen_countries",
+    ]
+    seen = training_part(survey, split)
+    assert {d.year for d in seen.distributions} == {"1999"}
+    assert {d.item for d in seen.distributions} == set(split.train_items)
+    assert {d.group.country for d in seen.distributions} == set(split.train_countries)
+    with pytest.raises(ValueError, match=r"nothing to train on.*train_before=2005"):
+        make_split(SURVEY, 0, train_before=2005)
+
+
+def test_training_sees_only_items_worded_in_its_language() -> None:
+    spanish = ItemWording("es", "¿Es importante?", ("Sí", "No"))
+    items = tuple(replace(item, wordings=(spanish,)) if item.id == "a/poor" else item for item in SURVEY.items)
+    survey = replace(SURVEY, items=items)
+    split = make_split(survey, 0, ["a/god"])
+    part = training_part(survey, split, "es")
+    assert (set(part.by_id), part.excluded) == ({"a/poor"}, {"training items without a wording in 'es'": 4})
+    with pytest.raises(ValueError, match=r"0 of 5 training items have a wording in 'ar'.*wording in en, es"):
+        training_part(survey, split, "ar")
+    assert training_part(survey, split, "en").excluded == {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.records import AnswerDistribution, Group, Item, Source, Survey
+from data.records import AnswerDistribution, Group, Item, ItemWording, Source, Survey
 from data.survey_file import SHARE_TOLERANCE, read_survey_file, write_survey_file
 
 HEADER: dict[str, Any] = {"format": "polyphony-survey", "version": 1}
@@ -178,9 +179,13 @@ def surveys(draw: st.DrawFn) -> Survey:
         ordered = draw(st.booleans())
         positions = tuple(float(2**i) for i in range(len(options))) if ordered and draw(st.booleans()) else None
         survey = draw(st.sampled_from(sources)).name
-        items.append(
-            Item(item_id, draw(TEXT), options, ordered, survey, draw(TEXT), positions, "en", draw(st.booleans()))
+        translated = st.lists(TEXT, min_size=len(options), max_size=len(options), unique=True).map(tuple)
+        wordings = tuple(
+            ItemWording(language, draw(TEXT), draw(translated))
+            for language in draw(st.lists(st.sampled_from(["zh", "fr"]), max_size=2, unique=True))
         )
+        name, paraphrased = draw(TEXT), draw(st.booleans())
+        items.append(Item(item_id, draw(TEXT), options, ordered, survey, name, positions, "en", paraphrased, wordings))
         groups = st.builds(
             Group,
             country=st.sampled_from(["NOR", "USA", "VNM"]),
@@ -196,7 +201,9 @@ def surveys(draw: st.DrawFn) -> Survey:
             made.append(
                 AnswerDistribution(item_id, group, shares, n, effective, draw(st.sampled_from(["", "2001-2003"])))
             )
-    return Survey(tuple(items), tuple(made), (), sources, draw(st.dictionaries(TEXT, st.integers(0, 9), max_size=2)))
+    earlier = tuple(replace(d, year="1990") for d in made if d.year and draw(st.booleans()))
+    excluded = draw(st.dictionaries(TEXT, st.integers(0, 9), max_size=2))
+    return Survey(tuple(items), tuple(made), (), sources, excluded, earlier)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -214,3 +221,59 @@ def test_an_item_without_people_is_refused_and_the_old_file_kept(tmp_path: Path)
         write_survey_file(Survey((Item("toy/a", "A?", ("x", "y"), False, "toy"),), ()), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+WORDING: dict[str, Any] = {
+    "item": "my/trust",
+    "language": "zh",
+    "question": "大多数人可信吗？",
+    "options": ["是", "否"],
+}
+
+
+def test_a_line_in_another_language_is_a_wording(tmp_path: Path) -> None:
+    """Without counts; with counts of a new group (asked in that language); with the same counts again."""
+    china = WORDING | {"country": "CHN", "counts": [6, 4]}
+    same = WORDING | {"country": "NOR", "counts": [30, 10], "year": 2024, "ordered": False}
+    path = write(tmp_path / "mine.jsonl", HEADER, ROW, WORDING, china, same, WORDING | {"language": "fr"})
+    survey = read_survey_file(path)
+    (item,) = survey.items
+    assert item.languages == ("en", "zh", "fr")
+    assert item.in_language("zh").options == ("是", "否")
+    assert [(d.group.country, d.n) for d in survey.distributions] == [("NOR", 40), ("CHN", 10)]
+    assert json.loads(path.read_text().splitlines()[0])["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (WORDING | {"options": ["是"]}, "line 4, field 'options'.*at least two"),
+        (WORDING | {"options": ["是", "否", "?"]}, r"found 3 in 'zh', expected 2 as item 'my/trust' has in 'en'"),
+        (
+            WORDING | {"question": "别的？"},
+            "line 4, field 'question': found '别的？', but item 'my/trust' has .* in line 3",
+        ),
+        (WORDING | {"ordered": True}, "field 'ordered': found true, but item 'my/trust' has False"),
+        (WORDING | {"counts": [1, 2]}, "field 'country': missing; a line with counts"),
+        (WORDING | {"country": "NOR"}, "fields 'counts' and 'shares': found neither"),
+        (WORDING | {"country": "NOR", "counts": [1, 2], "year": "2024"}, "for NOR was given already in line 2"),
+        (
+            {"item": "my/trust", "language": "zh"},
+            "field 'question': missing; expected item, question, options, language$",
+        ),
+        (WORDING | {"language": " "}, "field 'language': found \" \", expected non-empty text"),
+    ],
+)
+def test_a_bad_wording_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "bad.jsonl", HEADER, ROW, WORDING, row)
+    with pytest.raises(ValueError, match=message):
+        read_survey_file(path)
+
+
+def test_a_group_may_be_given_once_a_year(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", HEADER, without(year="1999", counts=[9, 1]), ROW, without(year="2010"))
+    survey = read_survey_file(path)
+    assert [d.year for d in survey.distributions] == ["2024"]
+    assert [(d.year, d.probabilities[0]) for d in survey.earlier] == [("1999", 0.9), ("2010", 0.75)]
+    with pytest.raises(ValueError, match=r"line 3.*given already in line 2; expected each item × group once a year"):
+        read_survey_file(write(tmp_path / "twice.jsonl", HEADER, ROW, ROW))

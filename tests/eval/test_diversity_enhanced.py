@@ -18,7 +18,7 @@ from eval.participants import Participant, draw_participants, shuffled
 from eval.places import PLACES
 from eval.records import SCORE_COLUMNS, AuditResult, Estimate
 from eval.survey_scores import average_orders
-from eval.variation import between_ratio
+from eval.variation_measures import between_ratio
 
 Rule = Callable[[Item, str, list[str]], Sequence[float]]
 

@@ -112,3 +112,28 @@ def test_dpo_learns_from_pairs(
             "adapter_config.json",
             "adapter_model.safetensors",
         }
+
+
+def test_pairs_that_give_away_a_held_out_question_are_refused(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
+) -> None:
+    """`toy/bribe` is held out: "Is it justified to accept a bribe?"; nothing is trained and nothing is left behind."""
+    path = tmp_path / "pairs.jsonl"
+    leaky = {"prompt": "Tell me: is it justified to accept a bribe?", "chosen": "No.", "rejected": "Yes."}
+    path.write_text("\n".join(map(json.dumps, [*ROWS, leaky])) + "\n")
+    with pytest.raises(ValueError, match=r"pairs\.jsonl: pair 7 shares 'is it justified to accept a bribe'.*toy/bribe"):
+        train_variant(
+            cell=tmp_path / "cell",
+            spec=ModelSpec(str(tiny_model)),
+            recipe=Dpo(learning_rate=1e-3, pairs=str(path)),
+            adapter=Full(),
+            mixture=Mixture(),
+            asking=Asking(),
+            survey=tiny_survey,
+            split=tiny_split,
+            seed=0,
+            draw=0,
+            budget=Budget(examples=8, batch_size=4),
+            on_log=lambda step, record: None,
+        )
+    assert not (tmp_path / "cell" / "model").exists()

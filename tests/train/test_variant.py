@@ -21,7 +21,7 @@ import data.mixture
 from data.mixture import Mixture
 from data.models import ModelSpec
 from data.prompts import Asking
-from data.records import Split, Survey
+from data.records import ItemWording, Split, Survey
 from data.variant import load_variant, read_manifest
 from train.adapters import Full, Lora
 from train.loop import MARKER, keep_metrics, last_checkpoint, read_metrics
@@ -294,3 +294,40 @@ def test_bad_knobs_are_refused(make: Any, words: str) -> None:
 def test_budget_is_split_over_processes() -> None:
     assert Budget(batch_size=16).split(2) == (8, 1)
     assert Budget(batch_size=16, micro_batch=2).split(2) == (2, 4)
+
+
+def test_training_in_another_language_and_on_earlier_waves(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
+) -> None:
+    """Only `toy/work` has Chinese wording; the other training item is left out, counted, and never put in English."""
+    wording = ItemWording("zh", "人们应该多久上一次夜班？", ("从不", "很少", "经常"))
+    items = tuple(replace(i, wordings=(wording,)) if i.id == "toy/work" else i for i in tiny_survey.items)
+    earlier = tuple(
+        replace(d, probabilities=(1.0, *(0.0 for _ in d.probabilities[1:])), year="1999")
+        for d in tiny_survey.distributions
+    )
+    survey = replace(tiny_survey, items=items, earlier=earlier)
+    split = replace(tiny_split, train_before=2005)
+    seen: list[Any] = []
+
+    def mixture(part: Survey, size: int, seed: int, draw: int) -> Any:
+        made = Mixture()(part, size, seed, draw)
+        seen.extend(made)
+        return made
+
+    cell = tmp_path / "cell"
+    budget = Budget(examples=8, batch_size=8)
+    train(
+        cell,
+        tiny_model,
+        survey,
+        split,
+        mixture=mixture,
+        asking=Asking(style="completion", language="zh"),
+        budget=budget,
+    )
+    assert {example.item.id for example in seen} == {"toy/work"}
+    assert {example.people for example in seen} == {(1.0, 0.0, 0.0)}, "the earlier wave, not the one that is audited"
+    manifest = read_manifest(cell)
+    assert manifest["language"] == "zh"
+    assert manifest["left_out"] == {"training items without a wording in 'zh'": 1}
