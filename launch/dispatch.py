@@ -40,16 +40,9 @@ def dispatch(composer: Composer, cells: Sequence[Cell], overrides: Sequence[str]
 
 
 def run_cell(config: Any) -> int:
-    """The task of a launcher: bring one cell to its end. Returns the exit code of its last worker.
-
-    One process trains and audits; several train together, and the audits follow in a single fresh process.
-    """
+    """The task of a launcher: bring one cell to its end. Returns the worker's exit code."""
     folder = Path(str(OmegaConf.select(config, "cell")))
-    engine = read_cell(folder).config["engine"]
-    if engine["processes"] == 1:
-        return run_worker(folder, "train,audit", engine)
-    code = run_worker(folder, "train", engine) if "train" in read_cell(folder).lacks() else 0
-    return code or run_worker(folder, "audit", {**engine, "processes": 1})
+    return run_worker(folder, "train,audit", read_cell(folder).config["engine"])
 
 
 def _quoted(path: Path) -> str:

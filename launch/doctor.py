@@ -138,15 +138,16 @@ def _people(survey: dict[str, object]) -> Iterator[Finding]:
 
 
 def _scoring(config: dict[str, object]) -> Finding:
-    """Packed answers of the configured model against one plain forward pass a prompt."""
-    from launch.selftest import largest_difference
+    """The configured model's fast answers against one plain forward pass a prompt, and against other chunks."""
+    from launch.selftest import check_scoring
 
-    difference, reason = largest_difference(config)
-    if reason:
-        return Finding(
-            "warn", "scoring", f"not packed on this model, because {reason}: audits are slower, not different"
-        )
-    level = "ok" if difference < 1e-4 else "fail"
-    return Finding(
-        level, "scoring", f"packed and plain option probabilities differ by at most {difference:.1e} over ten prompts"
+    found = check_scoring(config)
+    said = (
+        f"{found.prompts} prompts in {' and '.join(found.ways)}, {found.precision}: option probabilities differ from a "
+        f"plain pass by at most {found.difference:.1e} and between chunk sizes by {found.batches:.1e}; "
+        f"allowed are {found.tolerance:g}"
     )
+    if not found.exact:
+        return Finding("fail", "scoring", f"{said}: audits of this model cannot be trusted")
+    slower = "; ".join(f"{way} because {reason}" for way, reason in found.ways.items() if reason)
+    return Finding("warn" if slower else "ok", "scoring", f"{said}. Slower than packed: {slower}" if slower else said)

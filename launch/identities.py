@@ -1,4 +1,7 @@
-"""The hash of a base model's files, remembered in the run folder so that a second run need not import torch."""
+"""What a base model is known by: the hash of its files or, of a served one, its name and address.
+
+Hashes are remembered in the run folder so that a second run need not import torch.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.files import digest, read_json, write_json
+from data.served import is_served, served_weights
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
 
@@ -31,6 +35,14 @@ def weights_identity(model: Mapping[str, Any], memory: Path, remember: bool = Tr
     if remember:
         write_json(memory, known)
     return found
+
+
+def served_identity(cell: Mapping[str, Any]) -> str:
+    """Name, address and revision of the served model that a cell's config asks; "" where its model has weights here."""
+    model = cell["model"]
+    if not is_served(str(model["source"])):
+        return ""
+    return served_weights(model["source"], model.get("revision"), str(cell["backend"].get("base_url", "")))
 
 
 def _facts(folder: Path) -> list[list[Any]]:

@@ -20,7 +20,7 @@ from launch.check import check_cells
 from launch.comparison import compare_run
 from launch.compose import Composer
 from launch.dispatch import dispatch
-from launch.identities import weights_identity
+from launch.identities import served_identity, weights_identity
 from launch.people import people
 from launch.process import last_error
 from launch.provenance import provenance
@@ -101,7 +101,7 @@ def plan_cells(asked: Asked, run_folder: Path, remember: bool = True) -> list[Ce
 
             survey, split = people(config["survey"])
             surveys[digest(config["survey"])] = digest([survey_hash(survey), str(split)])
-        if digest(config["model"]) not in weights:
+        if digest(config["model"]) not in weights and not served_identity(config):
             weights[digest(config["model"])] = weights_identity(config["model"], run_folder / ".models.json", remember)
     return plan(asked, surveys, weights)
 

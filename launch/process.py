@@ -37,7 +37,7 @@ def run_worker(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
     """Run the worker on `stages` ("train,audit") of a cell and wait. Returns its exit code; ends it if interrupted."""
     count = int(engine["processes"])
     threads = threads_for(engine["threads"], count)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
+    command = [sys.executable, "-m", "launch.launcher", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
     command += [
         "--num_processes",
         str(count),

@@ -1,8 +1,10 @@
-"""Does the fast scoring say what a plain forward pass says, on the model that is configured?"""
+"""Does the fast scoring say what a plain forward pass says, on the model, survey and device that are configured?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,37 +12,82 @@ import torch
 
 from data.models import ModelSpec, device_for, dtype_for, fetch, load_model, load_tokenizer
 from data.options import OptionTokens
-from data.packed_attention import why_not_packed
-from data.prompts import Asking, Renderer, orders
+from data.prompts import Asking, OptionPrompt, Renderer, orders
 from data.records import Group
 from eval.backends.in_process import TransformersAnswerer
+from eval.backends.ways import tolerance
 from launch.build import build_as
 from launch.people import people
 
 
-def largest_difference(config: Mapping[str, Any], prompts: int = 10) -> tuple[float, str]:
-    """Largest difference of an option's probability over some prompts, and why packing is not used ("" if it is)."""
+@dataclass(frozen=True)
+class Scoring:
+    """What the self-test found. `difference` is the largest of an option's probability to one plain pass a prompt,
+    `batches` that between the usual chunks and chunks of a prompt or two; both must stay below `tolerance`. `ways` says
+    how prompts were asked and why not faster.
+    """
+
+    prompts: int
+    difference: float
+    batches: float
+    tolerance: float
+    ways: Mapping[str, str]
+    precision: str
+
+    @property
+    def exact(self) -> bool:
+        return self.difference < self.tolerance and self.batches < self.tolerance
+
+
+def check_scoring(config: Mapping[str, Any], prompts: int = 12) -> Scoring:
+    """Ask the configured model the first questions of the configured survey, in all ways that must agree."""
     spec = build_as(ModelSpec, config["model"], "model")
     folder, device = fetch(spec), device_for()
-    model: Any = load_model(folder, dtype_for(spec, device), spec.trust_remote_code)
+    dtype = dtype_for(spec, device)
+    model: Any = load_model(folder, dtype, spec.trust_remote_code)
     model = model.to(device)
     renderer = Renderer(build_as(Asking, config["prompt"], "prompt"), load_tokenizer(folder, spec.trust_remote_code))
+    asked = _questions(config, renderer, prompts)
+    answerer = TransformersAnswerer(model, renderer, "self-test")
+    fast = answerer.score(asked)
+    longest = max(map(len, renderer.encode([prompt.text for prompt in asked])))
+    pieces = TransformersAnswerer(model, renderer, "self-test", token_budget=longest).score(asked)
+    return Scoring(
+        prompts=len(asked),
+        difference=_largest([answer.probabilities for answer in fast], _plain(model, renderer, asked, device)),
+        batches=_largest([answer.probabilities for answer in fast], [answer.probabilities for answer in pieces]),
+        tolerance=tolerance(dtype),
+        ways=answerer.ways,
+        precision=f"{str(dtype).removeprefix('torch.')} on {device.type}",
+    )
+
+
+def _questions(config: Mapping[str, Any], renderer: Renderer, prompts: int) -> list[OptionPrompt]:
     survey, _ = people(config["survey"])
-    countries = [Group(country) for country in survey.countries[:2]]
-    asked = [
-        renderer.survey(item, orders(len(item.options), item.ordered)[-1], group, "country")
+    groups = [Group(country) for country in survey.countries[:2]]
+    every = (
+        renderer.survey(item, order, group, "country")
         for item in survey.items
-        for group in countries
-    ][:prompts]
-    fast = TransformersAnswerer(model, renderer, "self-test").score(asked)
+        for order in orders(len(item.options), item.ordered)[:2]
+        for group in groups
+    )
+    return list(islice(every, prompts))
+
+
+@torch.inference_mode()
+def _plain(
+    model: Any, renderer: Renderer, asked: Sequence[OptionPrompt], device: torch.device
+) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
     tokens = OptionTokens(renderer.tokenizer)
-    largest = 0.0
-    for prompt, answer in zip(asked, fast, strict=True):
+    found = []
+    for prompt in asked:
         ids = torch.tensor(renderer.encode([prompt.text]), device=device)
-        with torch.inference_mode():
-            probabilities = (
-                torch.softmax(model(input_ids=ids, use_cache=False).logits[0, -1].double(), -1).cpu().numpy()
-            )
+        logits = model(input_ids=ids, use_cache=False).logits[0, -1]
+        probabilities = torch.softmax(logits.cpu().double(), -1).numpy()
         raw = np.array([probabilities[list(forms)].sum() for forms in tokens(prompt.text, prompt.labels)])
-        largest = max(largest, float(np.abs(raw / raw.sum() - answer.probabilities).max()))
-    return largest, why_not_packed(model, max(map(len, renderer.encode([prompt.text for prompt in asked]))))
+        found.append(raw / raw.sum())
+    return found
+
+
+def _largest(left: Sequence[Any], right: Sequence[Any]) -> float:
+    return max(float(np.abs(one - other).max()) for one, other in zip(left, right, strict=True))

@@ -1,35 +1,46 @@
 """The process that does a cell's work: train, then audit. Started by `accelerate launch` with a cell's folder.
 
-It reads the resolved config.yaml, builds its objects and never imports Hydra or OmegaConf. Whatever fails is in the
-manifest and log.txt, with one line on stderr. It ends when its parent does: the parent holds the other end of stdin.
+Several of them work on a cell as one (`eval.backends.sharing`): the main process decides what is lacking and writes,
+all train and answer. One that dies ends the cell: the launcher then ends the others. The worker reads the resolved
+config.yaml, builds its objects and never imports Hydra or OmegaConf. Whatever fails is in the manifest and log.txt,
+with one line on stderr. It ends when its parent does: the parent holds the other end of stdin.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import logging
 import os
 import shutil
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from data.manifest import read_manifest, update_manifest
 from data.prompts import Asking
 from launch.asked import trains
-from launch.audits import audit_cell
+from launch.audits import AuditsError, audit_cell
 from launch.build import build, build_as
 from launch.cells import Cell, read_cell
 from launch.people import people
+from launch.process import last_error
 from launch.tracking import Tracker, open_tracker
+
+if TYPE_CHECKING:
+    from eval.backends.sharing import Processes
 
 STAGES = ("train", "audit")
 ENVIRONMENT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENOMEM}
+ENVIRONMENT_ERRORS |= {errno.ETIMEDOUT}  # a server that is away for now
 FULL_BYTES = 1_000_000
+GRACE_SECONDS = 3.0
 log = logging.getLogger("polyphony")
 
 
@@ -43,44 +54,68 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown stage {wrong[0]!r}: expected some of {','.join(STAGES)}")
     if os.environ.get("POLYPHONY_PARENT_HOLDS_STDIN") == "1":
         threading.Thread(target=_end_with_parent, daemon=True).start()
+    from eval.backends.sharing import join, leave
+
+    processes = join()
     try:
         cell = read_cell(asked.cell)
-        if not _is_main():
-            _train(cell, open_tracker(cell, off=True))
-            return 0
+        if not processes.main:
+            return _work(cell, stages, processes)
         with FileLock(cell.folder / ".lock", timeout=60):
-            return _work(cell, stages)
+            return _work(cell, stages, processes)
     except Timeout:
         print(f"{asked.cell.name}: another process is working on this cell", file=sys.stderr)
     except (ValueError, OSError) as error:
-        print(f"{asked.cell.name}: {error}", file=sys.stderr)
+        if processes.main:
+            print(f"{asked.cell.name}: {error}", file=sys.stderr)
+    finally:
+        leave()
     return 1
 
 
-def _work(cell: Cell, stages: list[str]) -> int:
+def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
     """Do what the cell lacks. Returns the exit code; the manifest says what failed."""
-    _log_to(cell.folder / "log.txt")
+    _log_to(cell.folder / "log.txt", processes.main)
     stage = "train"
     try:
-        lacking = cell.lacks()
-        tracker = open_tracker(cell)
+        lacking = processes.from_main("lacks", cell.lacks)
+        tracker = open_tracker(cell, off=not processes.main)
         try:
             if "train" in stages and "train" in lacking:
                 log.info("training")
                 _train(cell, tracker)
-                update_manifest(cell.folder, state="trained", trained=True, error=None)
+                _let_go()
+                _mark(cell, processes, state="trained", trained=True, error=None)
             stage = "audit"
             if "audit" in stages:
-                update_manifest(cell.folder, state="auditing", error=None)
-                failures = audit_cell(cell)
-                if failures:
-                    raise RuntimeError("; ".join(f"audit {name}: {error}" for name, error in failures.items()))
-                update_manifest(cell.folder, state="done", error=None)
+                _mark(cell, processes, state="auditing", error=None)
+                audit_cell(cell, processes)
+                _mark(cell, processes, state="done", error=None)
         finally:
             tracker.close()
+        code = 0
+    except AuditsError as error:  # the same in all processes
+        code = _failed(cell, stage, error, processes)
     except Exception as error:
-        return _failed(cell, stage, error)
-    return 0
+        return _failed(cell, stage, error, processes)
+    processes.wait("end")
+    return code
+
+
+def _let_go() -> None:
+    """Free what the trainer held (its parts refer to each other), so that the audits have the memory."""
+    gc.collect()
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+def _mark(cell: Cell, processes: Processes, **changes: object) -> None:
+    if processes.main:
+        update_manifest(cell.folder, **changes)
 
 
 def _train(cell: Cell, tracker: Tracker) -> None:
@@ -114,10 +149,12 @@ def _train(cell: Cell, tracker: Tracker) -> None:
         )
 
 
-def _failed(cell: Cell, stage: str, error: Exception) -> int:
+def _failed(cell: Cell, stage: str, error: Exception, processes: Processes) -> int:
     """Say it once, keep the traceback. What the machine caused (full disk, no permission) leaves the state as it is,
     so that the same command goes on when that is mended.
     """
+    if not processes.main:
+        return _failed_beside(cell, stage, error, processes)
     message = f"{stage}: {error}" if str(error) else f"{stage}: {type(error).__name__}"
     environment = _is_the_machines(error, cell.folder)
     print(f"{cell.name} failed in {message} (details in {cell.folder / 'log.txt'})", file=sys.stderr)
@@ -132,6 +169,18 @@ def _failed(cell: Cell, stage: str, error: Exception) -> int:
     return 1
 
 
+def _failed_beside(cell: Cell, stage: str, error: Exception, processes: Processes) -> int:
+    """A failure in another process than the main one. What all have alike is the main process's to tell; what this one
+    has alone is told here, once the main process has had time to say its own: the launcher ends it next.
+    """
+    log.error("process %d: %s", processes.rank, "".join(traceback.format_exception(error)))
+    if not isinstance(error, AuditsError):
+        time.sleep(GRACE_SECONDS)
+        if not last_error(cell.folder):
+            print(f"{cell.name}: process {processes.rank} failed in {stage}: {error}", file=sys.stderr)
+    return 1
+
+
 def _is_the_machines(error: BaseException, folder: Path) -> bool:
     """Whether the machine and not the cell is at fault. Libraries wrap a full disk in errors of their own."""
     if isinstance(error, OSError) and error.errno in ENVIRONMENT_ERRORS:
@@ -140,13 +189,17 @@ def _is_the_machines(error: BaseException, folder: Path) -> bool:
     return full or shutil.disk_usage(folder).free < FULL_BYTES
 
 
-def _log_to(path: Path) -> None:
-    """Everything from INFO on to log.txt, warnings to stderr as well."""
+def _log_to(path: Path, main: bool) -> None:
+    """Everything from INFO on to log.txt, warnings to stderr as well (of a failure stderr has one line of its own, and
+    log.txt the traceback). Beside the main process: warnings, to log.txt alone.
+    """
     to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setLevel(logging.INFO if main else logging.WARNING)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_screen = logging.StreamHandler()
-    to_screen.setLevel(logging.WARNING)
+    to_screen.setLevel(logging.WARNING if main else logging.CRITICAL)
     to_screen.addFilter(lambda record: record.name != "py.warnings")  # deprecations inside libraries: log.txt has them
+    to_screen.addFilter(lambda record: record.name != log.name or record.levelno < logging.ERROR)  # tracebacks
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_screen], force=True)
     logging.captureWarnings(True)
     for noisy in ("httpx", "urllib3", "fsspec", "filelock"):

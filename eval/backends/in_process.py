@@ -1,73 +1,98 @@
 """A transformers model in this process: exact option probabilities with every distinct token computed once.
 
-Prompts are laid out as a prefix tree (`data.packed_attention`), in float32 log-softmax over the whole vocabulary. Every
-finished chunk is stored on disk before the next begins. Chunks are cut from the whole list of prompts, never from what
-is left of it, so a resumed audit gets the same numbers.
+Prompts are laid out as a prefix tree (`data.packed_attention`; `eval.backends.ways` has others for models that do not
+fit), in float32 log-softmax over the whole vocabulary. A long list is sorted by text and goes through in slabs, which
+are tokenised, cut into chunks of bounded size and scored one after the other, each chunk stored on disk before the
+next begins. Slabs and chunks are cut from the whole list of prompts, never from what is left of it, so a resumed audit
+gets the same numbers; and of several processes each takes every n-th chunk, so they get the numbers of one.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from data.files import digest
 from data.models import ModelSpec, device_for
-from data.options import OptionTokens
-from data.packed_attention import packed_logits, padded_logits, plan, why_not_packed
-from data.packing import Tree, pack
+from data.packing import pack
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.variant import load_variant
 from eval.answer_store import AnswerStore
 from eval.answers import Costs, Opened, OptionAnswer, Progress, TextAnswer, TextRequest, option_key
+from eval.backends.generation import TextGenerator
+from eval.backends.memory import peak_gib
+from eval.backends.scoring import OptionScorer
+from eval.backends.sharing import Processes, current
+from eval.backends.texts import TextShare, text_share
 
-SCORER = 1  # raise when the numbers that a scorer returns for a prompt may change
-log = logging.getLogger(__name__)
+SCORER = 2  # raise when the numbers that a scorer returns for a prompt may change
 
 
 @dataclass(frozen=True)
 class InProcess:
-    """`token_budget` bounds the distinct tokens computed at once, and so the memory."""
+    """`token_budget` bounds the distinct tokens computed at once, `slab` the prompts tokenised at once, `rows` the
+    texts generated at once; all bound the memory. `shares`: several processes ask together, each its share.
+    """
 
     name: str = "transformers"
     token_budget: int = 2048
+    slab: int = 4096
+    rows: int = 32
+    shares: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.token_budget < 1:
-            raise ValueError(f"token_budget must be at least 1, got {self.token_budget}")
+        for knob in ("token_budget", "slab", "rows"):
+            if getattr(self, knob) < 1:
+                raise ValueError(f"{knob} must be at least 1, got {getattr(self, knob)}")
 
     @contextmanager
     def open(self, cell: Path, spec: ModelSpec, asking: Asking, store: AnswerStore) -> Iterator[Opened]:
         model, tokenizer, weights = load_variant(cell, spec, device_for())
         renderer = Renderer(asking, tokenizer)
-        yield Opened(TransformersAnswerer(model, renderer, weights, store, self.token_budget), renderer, weights)
+        answerer = TransformersAnswerer(model, renderer, weights, store, self.token_budget, self.slab, self.rows)
+        yield Opened(answerer, renderer, weights)
+
+
+@dataclass
+class _Share:
+    """What one process found out about its chunks of a slab: answers by place in the slab, and what they cost."""
+
+    answers: dict[int, OptionAnswer] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    computed_tokens: int = 0
+    stored: int = 0
+    peak_memory_gib: float = 0.0
 
 
 @dataclass
 class TransformersAnswerer:
-    """A transformers model in this process. `token_budget` bounds the distinct tokens computed at once."""
+    """A transformers model in this process (knobs as in `InProcess`). Where memory runs out it goes on with half the
+    budget.
+    """
 
     model: Any
     renderer: Renderer
     weights: str
     store: AnswerStore | None = None
     token_budget: int = 2048
+    slab: int = 4096
+    rows: int = 32
+    processes: Processes = field(default_factory=current)
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
         if self.renderer.tokenizer is None:
             raise ValueError("a model in this process needs a renderer with a tokenizer")
-        self._tokens = OptionTokens(self.renderer.tokenizer)
         self._device: torch.device = next(self.model.parameters()).device
-        self._warned = ""
+        self._score = OptionScorer(self.model, self.renderer.tokenizer, self.token_budget)
+        self._write = TextGenerator(self.model, self.renderer.tokenizer, self.rows, self.token_budget)
 
     @property
     def identity(self) -> str:
@@ -82,63 +107,97 @@ class TransformersAnswerer:
         ]
         return digest(facts)
 
+    @property
+    def ways(self) -> dict[str, str]:
+        """How prompts have been asked so far, and why not in a faster way ("" for packed trees, the fastest)."""
+        return self._score.ways
+
     def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
-        """Option probabilities of each prompt, in the order of `prompts`. Raises as `OptionTokens` and `encode` do."""
-        if not prompts:
-            return []
+        """Option probabilities of each prompt, in the order of `prompts`.
+
+        Raises as `OptionTokens` and `encode` do, RuntimeError where not even one prompt fits into memory, and
+        `ProcessError` where another process failed.
+        """
         started = time.perf_counter()
-        sequences = self.renderer.encode([prompt.text for prompt in prompts])
-        labels = [self._tokens(prompt.text, prompt.labels) for prompt in prompts]
-        identity = self.identity
-        keys = [option_key(identity, prompt) for prompt in prompts]
-        known = self.store.get(keys) if self.store else {}
-        done = 0
-        answers: dict[int, OptionAnswer] = {}
-        for tree in pack(sequences, self.token_budget):
-            members = tree.members.tolist()
-            if not all(keys[member] in known for member in members):
-                found = dict(zip(members, self._chunk(tree, sequences, labels), strict=True))
-                if self.store:
-                    self.store.put(
-                        {keys[member]: [a.probabilities.tolist(), a.option_mass] for member, a in found.items()}
-                    )
-                answers |= found
-                self.costs.computed_tokens += len(tree.tokens)
-            else:
-                for member in members:
-                    probabilities, mass = known[keys[member]]
-                    answers[member] = OptionAnswer(np.asarray(probabilities), mass)
-            done += len(members)
-            if progress:
-                progress(done, len(prompts))
+        order = sorted(range(len(prompts)), key=lambda place: (prompts[place].text, place))
+        answers: list[OptionAnswer | None] = [None] * len(prompts)
+        for start in range(0, len(order), self.slab):
+            places = order[start : start + self.slab]
+
+            def advance(done: int, start: int = start) -> None:
+                if progress:
+                    progress(start + done, len(prompts))
+
+            for share in self._slab([prompts[place] for place in places], advance):
+                for place, answer in share.answers.items():
+                    answers[places[place]] = answer
+                self._count(share)
         self.costs.prompts += len(prompts)
-        self.costs.prompt_tokens += sum(map(len, sequences))
         self.costs.seconds += time.perf_counter() - started
-        return [answers[index] for index in range(len(prompts))]
+        return answers  # type: ignore[return-value]  # every chunk is some process's share
 
     def generate(self, requests: Sequence[TextRequest], progress: Progress | None = None) -> list[TextAnswer]:
-        raise NotImplementedError
+        """Sampled text for each request, in the order of `requests`. Raises as `TextGenerator` does."""
+        started = time.perf_counter()
 
-    @torch.inference_mode()
-    def _chunk(
-        self, tree: Tree, sequences: list[list[int]], labels: list[tuple[tuple[int, ...], ...]]
-    ) -> list[OptionAnswer]:
-        mine = [sequences[member] for member in tree.members.tolist()]
-        reason = why_not_packed(self.model, max(map(len, mine)))
-        if not reason:
-            logits = packed_logits(self.model, plan(tree, self._device))
-        else:
-            if reason != self._warned:
-                log.warning("prompts are asked in padded batches, not packed, because %s", reason)
-                self._warned = reason
-            logits = torch.cat(
-                [padded_logits(self.model, mine[i : i + 16], self._device) for i in range(0, len(mine), 16)]
-            )
-        probabilities = torch.log_softmax(logits, -1).exp().cpu()
-        return [
-            _answer(row.numpy(), labels[member])
-            for row, member in zip(probabilities, tree.members.tolist(), strict=True)
-        ]
+        def advance(done: int) -> None:
+            if progress:
+                progress(done, len(requests))
+
+        def work() -> TextShare:
+            prompts = self.renderer.encode([request.text for request in requests]) if requests else []
+            return text_share(self._write, requests, prompts, self.identity, self.store, self.processes, advance)
+
+        asked = [asdict(request) for request in requests] if self.processes.world > 1 else []
+        answers: dict[int, TextAnswer] = {}
+        for share in self.processes.gather(f"generate {digest(asked)}", work):
+            answers |= share.answers
+            self.costs.prompt_tokens += share.prompt_tokens
+            self.costs.computed_tokens += share.computed_tokens
+            self.costs.generated_tokens += share.generated_tokens
+            self.costs.stored += share.stored
+        self.costs.texts += len(requests)
+        self.costs.peak_memory_gib = max(self.costs.peak_memory_gib or 0.0, peak_gib(self._device))
+        self.costs.seconds += time.perf_counter() - started
+        return [answers[place] for place in range(len(requests))]
+
+    def _slab(self, prompts: Sequence[OptionPrompt], advance: Callable[[int], None]) -> list[_Share]:
+        """The shares of all processes."""
+        asked = [[prompt.text, prompt.labels] for prompt in prompts] if self.processes.world > 1 else []
+        return self.processes.gather(f"score {digest(asked)}", lambda: self._share(prompts, advance))
+
+    def _share(self, prompts: Sequence[OptionPrompt], advance: Callable[[int], None]) -> _Share:
+        """Answer this process's chunks of a slab: from the store where it has the whole chunk, else computed."""
+        share = _Share()
+        sequences = self.renderer.encode([prompt.text for prompt in prompts])
+        identity, done = self.identity, 0
+        for number, tree in enumerate(pack(sequences, self.token_budget)):
+            members: list[int] = tree.members.tolist()
+            done += len(members)
+            if number % self.processes.world == self.processes.rank:
+                keys = [option_key(identity, prompts[member]) for member in members]
+                known = self.store.get(keys) if self.store else {}
+                if all(key in known for key in keys):
+                    found = [OptionAnswer(np.asarray(known[key][0]), known[key][1]) for key in keys]
+                    share.stored += len(found)
+                else:
+                    found, computed = self._score.answer(tree, sequences, prompts)
+                    share.computed_tokens += computed
+                    if self.store:
+                        self.store.put(
+                            {key: [a.probabilities.tolist(), a.option_mass] for key, a in zip(keys, found, strict=True)}
+                        )
+                share.answers |= dict(zip(members, found, strict=True))
+                share.prompt_tokens += sum(len(sequences[member]) for member in members)
+            advance(done)
+        share.peak_memory_gib = peak_gib(self._device)
+        return share
+
+    def _count(self, share: _Share) -> None:
+        self.costs.prompt_tokens += share.prompt_tokens
+        self.costs.computed_tokens += share.computed_tokens
+        self.costs.stored += share.stored
+        self.costs.peak_memory_gib = max(self.costs.peak_memory_gib or 0.0, share.peak_memory_gib)
 
     @torch.inference_mode()
     def perplexity(self, texts: Sequence[str]) -> float:
@@ -150,11 +209,3 @@ class TransformersAnswerer:
             total += torch.nn.functional.cross_entropy(logits, row[0, 1:], reduction="sum").item()
             count += len(ids) - 1
         return float(np.exp(total / count))
-
-
-def _answer(probabilities: npt.NDArray[np.float32], labels: tuple[tuple[int, ...], ...]) -> OptionAnswer:
-    raw = np.array([probabilities[list(ids)].astype(np.float64).sum() for ids in labels])
-    mass = float(raw.sum())
-    if not mass > 0:
-        raise ValueError(f"the model gives no probability to any option label (mass {mass}); its output is not usable")
-    return OptionAnswer(raw / mass, min(mass, 1.0))

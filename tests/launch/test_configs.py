@@ -20,10 +20,19 @@ from launch.compose import Composer
 
 FOLDER = Path(str(conf.__file__)).parent
 MEMBERS = sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.glob("*/*.yaml"))
+SERVED = ["recipe=none", "backend.base_url=http://localhost/v1"]
 NEEDS = {
     "model/local": ["model.source=/some/model"],
     "survey/file": ["survey.blocks=['file:/some/survey.jsonl']"],
+    "survey/imported": ["survey.blocks=['file:/some/survey.jsonl']"],
+    "survey/goqa": ["survey.blocks=['file:/some/survey.jsonl']"],
+    "survey/wvs7": ["survey.blocks=['file:/some/survey.jsonl']"],
     "engine/ddp": ["budget.batch_size=16"],
+    "backend/vllm": ["backend.command=[sh]"],
+    "prompt/native": [*SERVED, "model=gpt-4o", "backend=api"],
+    **{f"backend/{name}": [*SERVED, "model=gpt-4o"] for name in ("api", "anthropic", "deepseek", "dashscope")},
+    **{f"model/{name}": [*SERVED, "backend=api"] for name in ("gpt-4o", "claude", "deepseek-chat", "qwen-plus")},
+    "model/served": [*SERVED, "backend=api", "model.source=api:mine"],
 }
 
 
@@ -40,7 +49,7 @@ def compose_cells(composer: Composer, overrides: list[str], multirun: bool = Fal
 
 
 def test_every_config_is_counted() -> None:
-    assert len(MEMBERS) == 28
+    assert len(MEMBERS) == 43
     assert {path.name for path in FOLDER.glob("*.yaml")} == {"config.yaml", "dispatch.yaml"}
 
 
@@ -93,6 +102,7 @@ def test_audits_are_keyed_by_their_own_names(composer: Composer) -> None:
         (["survey.blocks=[wvs4]"], "did you mean 'wvs3'?"),
         (["survey.split.held_out_countries=[Norwegia]"], "Norwegia"),
         (["model=local", "model.source=/nowhere"], "is no folder here"),
+        (["model=gpt-4o", "backend=api"], "cannot be trained; set recipe=none"),
     ],
 )
 def test_mistakes_get_one_line(
