@@ -20,7 +20,7 @@ from eval.contrasts import AnswersOf, contrasts, family, tables
 from eval.culture_map import culture_map
 from eval.findings import findings
 from eval.inference import Hypothesis, decide
-from eval.pooling import matched, mean_of_cells, pooled_estimates
+from eval.pooling import levels_of, matched, mean_of_cells, pooled_estimates
 from eval.records import Comparison, Estimate, Verdict
 from eval.validity import Validity, gate, worst
 
@@ -110,7 +110,9 @@ def _estimates(
         for audit in set(arm.audits) & set(base.audits):
             before = base.cells[0].items(audit)
             moved = matched([drift(audit, cell.items(audit), before) for cell in arm.cells])
-            found[name][audit] = [*found[name][audit], *(mean_of_cells(each) for each in moved.values())]
+            rng = _rng(seed, name, audit, "drift")
+            pooled = [mean_of_cells(each, levels_of(arm), rng, draws) for each in moved.values()]
+            found[name][audit] = [*found[name][audit], *pooled]
     return found
 
 

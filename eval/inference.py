@@ -70,6 +70,19 @@ def bootstrap_p(replicates: FloatArray, null: float = 0.0) -> float:
     return float(min(1.0, 2 * (1 + min(below, above)) / (1 + defined.size)))
 
 
+def equivalence_p(replicates: FloatArray, margin: float) -> float:
+    """The p-value of two one-sided tests that the statistic lies within ±margin (Schuirmann 1987): the larger share of
+    replicates beyond either end, with one added as in `bootstrap_p`. NaN where fewer than two replicates are defined.
+
+    It is at most 0.025 where the 95% interval lies within the margin, which is the verdict EQUIVALENT.
+    """
+    defined = replicates[~np.isnan(replicates)]
+    if defined.size < 2:
+        return float("nan")
+    beyond = max((defined <= -margin).sum(), (defined >= margin).sum())
+    return float((1 + beyond) / (1 + defined.size))
+
+
 def smallest_detectable(low: float, high: float) -> float:
     """The difference that a test of this precision finds with 80% power: 2.80 standard errors, taken from a 95%
     interval.

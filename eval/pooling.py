@@ -1,8 +1,8 @@
 """One arm's estimates from its cells: seeds and data draws are outer levels of noise.
 
-One cell: its own estimates. Several: the mean over cells; where an estimate is the mean of unit scores the interval is
-bootstrapped over items, countries, seeds and draws together, elsewhere its variance is the cells' own (from the width
-of their intervals) plus the variance between cells over their number, and the interval is normal.
+One cell: its own estimates. Several: the mean over cells. Where an estimate is the mean of unit scores the interval is
+bootstrapped over items and countries from these; elsewhere that noise is taken as normal, as wide as the cells' own
+intervals on average. The noise between cells is added to both alike (`eval.outer_levels`).
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from eval.bootstrap import mean_interval
+from eval.bootstrap import mean_interval, percentile_interval
 from eval.cells import Arm
+from eval.outer_levels import Level, describe_levels, outer_noise
 from eval.records import Estimate
 from eval.summaries import select
 
-_Z = 1.959964
 Key = tuple[str, str, str]
 
 
@@ -26,8 +27,16 @@ def pooled_estimates(arm: Arm, audit: str, rng: np.random.Generator, draws: int)
     cells = [cell.estimates(audit) for cell in arm.cells]
     if len(cells) == 1:
         return cells[0]
-    scores = arm.scores(audit)
-    return [_from_scores(found, scores, rng, draws) or mean_of_cells(found) for found in matched(cells).values()]
+    scores, levels = arm.scores(audit), levels_of(arm)
+    return [
+        _from_scores(found, scores, rng, draws) or mean_of_cells(found, levels, rng, draws)
+        for found in matched(cells).values()
+    ]
+
+
+def levels_of(arm: Arm) -> list[Level]:
+    """(training seed, data draw) of each finished cell."""
+    return [(cell.seed, cell.draw) for cell in arm.cells]
 
 
 def matched(cells: Sequence[Sequence[Estimate]]) -> Mapping[Key, list[Estimate]]:
@@ -36,16 +45,22 @@ def matched(cells: Sequence[Sequence[Estimate]]) -> Mapping[Key, list[Estimate]]
     return {key: [table[key] for table in tables] for key in tables[0] if all(key in table for table in tables)}
 
 
-def mean_of_cells(found: Sequence[Estimate]) -> Estimate:
-    """The mean over cells with a normal interval from the cells' own intervals and their spread."""
-    first, values = found[0], np.array([one.value for one in found])
+def mean_of_cells(found: Sequence[Estimate], levels: Sequence[Level], rng: np.random.Generator, draws: int) -> Estimate:
+    """The mean over cells, one estimate a cell, with an interval from their own intervals and the noise between them;
+    a single cell's estimate as it is. NaN bounds where a cell has no interval or an infinite value.
+    """
+    first = found[0]
     if len(found) == 1:
         return first
-    own = np.mean([((one.high - one.low) / (2 * _Z)) ** 2 for one in found])
-    half = float(_Z * np.sqrt(own + values.var(ddof=1) / len(values)))
-    value = float(values.mean())
-    method = f"mean over {len(found)} cells; normal interval from their own intervals and their spread; {first.method}"
-    return Estimate(first.name, first.group, first.condition, value, value - half, value + half, first.n, method)
+    values = [one.value for one in found]
+    value, low, high = float(np.mean(values)), float("nan"), float("nan")
+    if np.isfinite(values).all():
+        own = np.sqrt(np.mean([((one.high - one.low) / 2) ** 2 for one in found])) / norm.ppf(0.975)
+        inner = own * norm.ppf((rng.permutation(draws) + 0.5) / draws)
+        outer = outer_noise([dict(zip(levels, values, strict=True))], [1.0], draws, rng)
+        low, high = percentile_interval(value + inner + outer)
+    method = f"mean over {len(found)} cells; own intervals taken as normal; {describe_levels([levels])}; {first.method}"
+    return Estimate(first.name, first.group, first.condition, value, low, high, first.n, method)
 
 
 def _from_scores(

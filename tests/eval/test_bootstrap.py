@@ -5,17 +5,26 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import t as student
+from scipy.stats import ttest_1samp, ttest_ind
 
 from eval.bootstrap import (
-    Units,
+    Resampled,
     cluster_counts,
-    level_counts,
+    describe,
     mean_interval,
     paired,
     paired_interval,
     percentile_interval,
+    widening,
 )
+from eval.outer_levels import between_cells, describe_levels, outer_noise
 from eval.records import SCORE_COLUMNS
+from eval.two_way import two_way
+from eval.units import Units
 
 
 def scores(rows: list[tuple[str, str, float]], **more: object) -> pd.DataFrame:
@@ -40,40 +49,108 @@ def grid(items: int, countries: int, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def plain_replicate(table: pd.DataFrame, items: dict[str, int], countries: dict[str, int]) -> float:
-    total = count = 0.0
-    for row in table.itertuples():
-        weight = items[row.item] * countries[row.country]
-        total += weight * row.value
-        count += weight
-    return total / count
+def plain_mean(table: pd.DataFrame, times: dict[str, dict[str, float]]) -> float:
+    """The mean over cells of the mean of rows that count as often as their item or country does."""
+    cells = []
+    for _, cell in table.groupby(["seed", "draw"]):
+        total = count = 0.0
+        for row in cell.to_dict("records"):
+            weight = 1.0
+            for name, of in times.items():
+                weight *= of[row[name]]
+            total += weight * row["value"]
+            count += weight
+        cells.append(total / count)
+    return sum(cells) / len(cells)
+
+
+def plain_replicates(first: pd.DataFrame, second: pd.DataFrame, draws: int, seed: int) -> list[float]:
+    """The definition, in loops: both deviations, stretched, added, shrunk; without noise between cells."""
+    rng = np.random.default_rng(seed)
+    value = plain_mean(first, {}) - plain_mean(second, {})
+    replicates = [value] * draws
+    for name in ("item", "country"):
+        clusters = sorted(first[name].unique())
+        sizes = [int((first[name] == one).sum()) for one in clusters]
+        n = sum(sizes) ** 2 / sum(size**2 for size in sizes)
+        stretch = (n / (n - 1)) ** 0.5 * student.ppf(0.975, n - 1) / 1.959963984540054
+        counts = cluster_counts(len(clusters), draws, rng)
+        for b in range(draws):
+            times = {name: dict(zip(clusters, counts[b], strict=True))}
+            moved = plain_mean(first, times) - plain_mean(second, times) - value
+            replicates[b] += stretch * moved
+    units: dict[tuple[str, str], float] = dict.fromkeys(zip(first["item"], first["country"], strict=True), 0.0)
+    for sign, table in ((1, first), (-1, second)):
+        cells = [cell for _, cell in table.groupby(["seed", "draw"])]
+        for cell in cells:
+            for row in cell.to_dict("records"):
+                share = (row["value"] - cell["value"].mean()) / len(cell) / len(cells)
+                units[row["item"], row["country"]] += sign * share
+    sides = []
+    for place in (0, 1):
+        names = sorted({key[place] for key in units})
+        sums = [sum(share for key, share in units.items() if key[place] == name) for name in names]
+        sides.append(sum(one**2 for one in sums) * len(names) / (len(names) - 1))
+    once = max(sum(sides) - sum(share**2 for share in units.values()), *sides) / sum(sides)
+    return [value + (replicate - value) * once**0.5 for replicate in replicates]
 
 
 def test_fast_replicates_equal_the_plain_definition() -> None:
-    table, rng = grid(6, 7), np.random.default_rng(1)
-    units = Units.of(table)
-    items, countries = cluster_counts(6, 40, rng), cluster_counts(7, 40, rng)
-    fast = units.replicates(items, countries, np.ones((40, 1)))
-    slow = [
-        plain_replicate(table, dict(zip(units.items, i, strict=True)), dict(zip(units.countries, c, strict=True)))
-        for i, c in zip(items, countries, strict=True)
-    ]
-    np.testing.assert_allclose(fast, slow, atol=1e-12)
+    """Unequal clusters, three cells against one, the same counts."""
+    base = grid(5, 4)
+    rng = np.random.default_rng(1)
+    cells = [base.assign(value=rng.normal(size=len(base)), seed=seed, draw=0) for seed in range(3)]
+    first, second = pd.concat(cells), base.assign(seed=0, draw=0)
+    slow = plain_replicates(first, second, 25, seed=7)
+    rng = np.random.default_rng(7)
+    resampled = Resampled.of([Units.of(first), Units.of(second)], 25, rng)
+    between = outer_noise([arm.cells for arm in resampled.arms], [1.0, -1.0], 25, np.random.default_rng(3))
+    fast = resampled.replicates([1.0, -1.0], np.random.default_rng(3))
+    assert between.std() > 0.01
+    np.testing.assert_allclose(fast - between, slow, rtol=0, atol=1e-12)
 
 
-def test_interval_equals_a_slow_resampling_of_rows() -> None:
-    table, rng = grid(5, 6), np.random.default_rng(2)
-    wide = {key: part["value"].to_numpy() for key, part in table.groupby(["item", "country"])}
-    slow = []
-    for _ in range(4000):
-        items, countries = rng.integers(5, size=5), rng.integers(6, size=6)
-        drawn = [wide.get((f"i{i}", f"C{c}"), np.empty(0)) for i in items for c in countries]
-        slow.append(np.concatenate(drawn).mean())
+def test_interval_of_many_clusters_equals_a_slow_resampling_of_rows() -> None:
+    """With strong items and countries and little noise of units, the pigeonhole bootstrap of rows says the same."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=40)[:, None] + rng.normal(size=40) + 0.3 * rng.normal(size=(40, 40))
+    table = scores([(f"i{i:02}", f"C{c:02}", values[i, c]) for i, c in itertools.product(range(40), range(40))])
+    slow = [values[np.ix_(rng.integers(40, size=40), rng.integers(40, size=40))].mean() for _ in range(4000)]
     found = mean_interval(table, np.random.default_rng(3), draws=4000)
-    assert found.value == pytest.approx(table["value"].mean())
-    assert (found.low, found.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]).tolist(), abs=0.08)
-    assert found.n == len(table)
-    assert found.method == "bootstrap over 5 items and 6 countries"
+    assert found.value == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]).tolist(), abs=0.06)
+    assert found.n == 1600
+    assert found.method == "bootstrap over 40 items and 40 countries"
+
+
+def test_widening_is_students_t() -> None:
+    assert widening(2) == pytest.approx(2**0.5 * 12.7062 / 1.95996, rel=1e-5)
+    assert widening(31) == pytest.approx((31 / 30) ** 0.5 * 2.04227 / 1.95996, rel=1e-5)
+    assert widening(1e6) == pytest.approx(1, abs=1e-5)
+    assert widening(1.1) == widening(2)
+    # One-way, normal means: the stretched percentiles are those of the t-test.
+    x = np.random.default_rng(0).normal(size=12)
+    found = mean_interval(scores([(f"i{i:02}", "A", value) for i, value in enumerate(x)]), np.random.default_rng(1))
+    exact = ttest_1samp(x, 0).confidence_interval()
+    assert (found.high - found.low) / (exact.high - exact.low) == pytest.approx(1, abs=0.05)
+
+
+def test_two_way_variances_by_hand() -> None:
+    table = np.array([[2.0, 0.0], [0.0, -2.0]])  # rows sum to 2 and -2, columns too; entries squared to 8
+    assert two_way(table) == pytest.approx((16, 16, 24 / 32))
+    noise = np.array([[1.0, -1.0], [-1.0, 1.0]])  # nothing by rows or columns
+    assert two_way(noise) == (0, 0, 1)
+    rows = np.array([[1.0, 1.0], [-1.0, -1.0]])
+    assert two_way(rows) == pytest.approx((16, 0, 1))
+    assert two_way(np.array([[1.0, -1.0]])) == pytest.approx((0, 4, 1))
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.floats(-10, 10)))
+def test_two_way_keeps_between_half_and_all_and_the_larger(influence: np.ndarray) -> None:
+    rows, columns, kept = two_way(influence)
+    assert 0.5 <= kept <= 1
+    assert kept * (rows + columns) >= max(rows, columns) - 1e-9
 
 
 def test_cluster_counts_are_resamples() -> None:
@@ -87,10 +164,11 @@ def test_cluster_counts_are_resamples() -> None:
 def test_one_item_one_country_and_one_unit() -> None:
     rng = np.random.default_rng(0)
     one_item = mean_interval(scores([("i", "A", 1.0), ("i", "B", 3.0)]), rng, 2000)
-    assert (one_item.value, one_item.low, one_item.high) == (2.0, 1.0, 3.0)
+    wide = widening(2)  # two countries: a t with one degree of freedom
+    assert (one_item.value, one_item.low, one_item.high) == pytest.approx((2.0, 2 - wide, 2 + wide))
     assert "2 countries; one item" in one_item.method
     no_country = mean_interval(scores([("i", "", 1.0), ("j", "", 3.0)]), rng, 2000)
-    assert (no_country.low, no_country.high) == (1.0, 3.0)
+    assert (no_country.low, no_country.high) == pytest.approx((2 - wide, 2 + wide))
     assert "2 items; one country" in no_country.method
     alone = mean_interval(scores([("i", "A", 5.0)]), rng)
     assert alone.value == 5
@@ -133,55 +211,80 @@ def test_a_unit_that_is_there_twice_is_refused() -> None:
         paired(table, table, np.random.default_rng(0))
 
 
-def test_seeds_widen_the_interval() -> None:
+def cells_of(base: pd.DataFrame, shifts: dict[tuple[int, int], float]) -> pd.DataFrame:
+    return pd.concat(
+        [base.assign(value=base["value"] + shift, seed=seed, draw=draw) for (seed, draw), shift in shifts.items()]
+    )
+
+
+def test_seeds_add_a_t_part() -> None:
+    """Seeds that shift all units: without noise of items and countries this is the one-sample t interval."""
+    flat = grid(6, 6).assign(value=0.0)
+    for shifts in ([-1.0, 1.0], [-1.0, 0.5, 2.0], [0.3, 0.1, 0.7, -1.0, 0.2]):
+        found = mean_interval(cells_of(flat, {(seed, 0): x for seed, x in enumerate(shifts)}), np.random.default_rng(0))
+        exact = ttest_1samp(shifts, 0).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((exact.low, exact.high), rel=0.01)
+        assert f"{len(shifts)} training seeds by Student's t; one data draw" in found.method
     base = grid(20, 20)
-    cells = [base.assign(value=base["value"] + shift, seed=seed, draw=0) for seed, shift in enumerate((-1.0, 0.0, 1.0))]
-    one = mean_interval(cells[1], np.random.default_rng(0), 2000)
-    three = mean_interval(pd.concat(cells), np.random.default_rng(0), 2000)
-    assert three.value == pytest.approx(one.value)
-    assert three.n == one.n
-    assert three.high - three.low > 1.2 * (one.high - one.low)
-    assert "3 training seeds" in three.method
-    # The base has one cell: its difference to each of the others keeps their spread.
-    difference = paired_interval(pd.concat(cells), base.assign(seed=0, draw=0), np.random.default_rng(0), 2000)
-    assert difference.value == pytest.approx(0)
-    assert (difference.low, difference.high) == pytest.approx((-1, 1), abs=0.4)
-    same = paired_interval(pd.concat(cells), pd.concat(cells), np.random.default_rng(0), 200)
-    assert (same.low, same.high) == pytest.approx((0, 0))
+    one = mean_interval(base.assign(seed=0, draw=0), np.random.default_rng(0), 2000)
+    same = mean_interval(cells_of(base, {(0, 0): 0, (1, 0): 0}), np.random.default_rng(0), 2000)
+    assert (same.low, same.high) == pytest.approx((one.low, one.high))
+    assert one.method.endswith("; one training seed and data draw")
+    assert same.n == one.n
 
 
-def test_level_counts_cross_seeds_and_draws() -> None:
-    levels = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    counts = level_counts(levels, 500, np.random.default_rng(0))
-    assert (counts.sum(axis=1) == 4).all()
-    np.testing.assert_array_equal(counts[:, 0] * counts[:, 3], counts[:, 1] * counts[:, 2])
-    unbalanced = level_counts([(0, 0), (1, 1)], 500, np.random.default_rng(0))
-    assert (unbalanced.sum(axis=1) > 0).all()
+def test_paired_seeds_cancel_and_unpaired_ones_add() -> None:
+    flat, shifts = grid(6, 6).assign(value=0.0), {(0, 0): -1.0, (1, 0): 0.0, (2, 0): 1.0}
+    first = cells_of(flat, shifts)
+    difference = paired_interval(first, cells_of(flat, {key: x - 0.5 for key, x in shifts.items()}), rng := rng0())
+    assert (difference.low, difference.high) == pytest.approx((0.5, 0.5))
+    base = paired_interval(first, flat.assign(seed=0, draw=0), rng)
+    assert base.high == pytest.approx(4.302653 / 3**0.5, rel=0.01)
+    assert "3 training seeds (1 in another arm) by Student's t" in base.method
+    # Other seeds: both arms' own variances, Welch's degrees of freedom (here twice 2).
+    others = cells_of(flat, {(seed + 5, 0): x for (seed, _), x in shifts.items()})
+    assert paired_interval(first, others, rng).high == pytest.approx(student.ppf(0.975, 4) * (2 / 3) ** 0.5, rel=0.01)
+
+
+def rng0() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_between_cells_is_welchs_test_for_two_arms_of_seeds() -> None:
+    x, y = [0.1, 0.5, 0.9, 0.2], [0.4, 1.4, 0.6]
+    arms = [{(s, 0): v for s, v in enumerate(values)} for values in (x, y)]
+    error, freedom = between_cells(arms, [1.0, -1.0])
+    welch = ttest_ind(x, y, equal_var=False)
+    assert freedom == pytest.approx(welch.df)
+    assert (np.mean(x) - np.mean(y)) / error == pytest.approx(welch.statistic)
+    assert between_cells([{(0, 0): 1.0}, {(3, 1): 2.0}], [1.0, -1.0])[0] == 0
+    assert (outer_noise([{(0, 0): 1.0}], [1.0], 5, rng0()) == 0).all()
+
+
+def test_seeds_and_data_draws_cross() -> None:
+    # seeds -1, 1 and draws -2, 2 without interaction: variances 4 / 4 * 2 / 2 = 1 and 4 of the mean
+    cells = {(s, d): 1.0 * (2 * s - 1) + 2.0 * (2 * d - 1) for s in (0, 1) for d in (0, 1)}
+    error, freedom = between_cells([cells], [1.0])
+    kept = (5 - sum(value**2 for value in cells.values()) / 16) / 5  # 5 - 20 / 16, not under 4
+    assert kept * 5 < 4
+    assert error**2 == pytest.approx(4)
+    assert freedom == pytest.approx(5**2 / (1 + 16))
+    missing = {key: value for key, value in cells.items() if key != (1, 1)}
+    assert between_cells([missing], [1.0])[0] > 0
+
+
+def test_methods_in_words() -> None:
+    three, one = [(0, 0), (1, 0), (2, 0)], [(0, 0)]
+    assert describe_levels([three, three]) == "3 training seeds by Student's t; one data draw"
+    assert describe_levels([[(0, 0), (0, 1)]]) == "2 data draws by Student's t; one training seed"
+    assert describe_levels([[(0, 0), (0, 1), (1, 0), (1, 1)]]) == "2 training seeds and 2 data draws by Student's t"
+    assert describe(12, 20, [one]) == "bootstrap over 12 items and 20 countries; one training seed and data draw"
+    assert describe(1, 1, [one]) == "no interval: one item and one country"
+    assert describe(1, 1, [three]).startswith("one item; one country; 3 training seeds by")
+    assert "as good as 2.3" in describe(12, 20, as_good_as=2.3)
 
 
 def test_the_same_generator_gives_the_same_interval() -> None:
     table = grid(6, 6)
     assert mean_interval(table, np.random.default_rng(9)) == mean_interval(table, np.random.default_rng(9))
     assert mean_interval(table, np.random.default_rng(9)).low != mean_interval(table, np.random.default_rng(8)).low
-
-
-@pytest.mark.slow
-def test_coverage_of_the_two_way_bootstrap() -> None:
-    """30 items x 30 countries, both random with standard deviation 1, and noise of 1: 93 to 97% of intervals cover."""
-    rng = np.random.default_rng(5)
-    hits = []
-    for _ in range(2000):
-        values = rng.normal(size=30)[:, None] + rng.normal(size=30) + rng.normal(size=(30, 30))
-        found = mean_interval(
-            pd.DataFrame(
-                {
-                    "item": np.repeat(np.arange(30), 30).astype(str),
-                    "country": np.tile(np.arange(30), 30).astype(str),
-                    "value": values.reshape(-1),
-                }
-            ),
-            rng,
-            1000,
-        )
-        hits.append(found.low <= 0 <= found.high)
-    assert 0.93 <= np.mean(hits) <= 0.97

@@ -15,7 +15,6 @@ from eval.compare import compare
 from eval.contrasts import family
 from eval.distances import js_distance
 from eval.inference import Hypothesis
-from eval.pooling import mean_of_cells
 from eval.records import SCORE_COLUMNS, Comparison, Estimate
 from eval.summaries import summarise
 
@@ -153,16 +152,6 @@ def test_estimates_of_one_cell_are_its_own_and_of_two_are_pooled(two_seeds: list
     for group in ("all", "country=NOR"):
         assert of["match", "js_distance", group]["value"] == pytest.approx((cells[0][group] + cells[1][group]) / 2)
         assert "2 training seeds" in of["match", "js_distance", group]["method"]
-
-
-def test_what_is_no_mean_of_scores_is_pooled_by_variance() -> None:
-    a = Estimate("alpha", "all", "none", 0.2, 0.1, 0.3, 9, "m")
-    b = Estimate("alpha", "all", "none", 0.4, 0.3, 0.5, 9, "m")
-    pooled = mean_of_cells([a, b])
-    own, spread = (0.1 / 1.959964) ** 2, 0.02 / 2
-    assert pooled.value == pytest.approx(0.3)
-    assert pooled.high - pooled.value == pytest.approx(1.959964 * np.sqrt(own + spread))
-    assert mean_of_cells([a]) is a
 
 
 def test_one_seed_gives_no_verdict_and_is_no_result(two_seeds: list[CellResult]) -> None:

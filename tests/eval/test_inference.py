@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.weightstats import DescrStatsW
 
-from eval.inference import Hypothesis, bootstrap_p, decide, holm, smallest_detectable, zone
+from eval.bootstrap import percentile_interval
+from eval.inference import Hypothesis, bootstrap_p, decide, equivalence_p, holm, smallest_detectable, zone
 
 NAN = float("nan")
 
@@ -45,8 +49,41 @@ def test_bootstrap_p_by_hand() -> None:
     assert np.isnan(bootstrap_p(np.array([NAN, 1.0])))
 
 
+@settings(deadline=None)
+@given(st.floats(-1, 1), st.floats(0.01, 1), st.integers(0, 10_000))
+def test_p_values_and_intervals_say_the_same(value: float, spread: float, seed: int) -> None:
+    """p is under 5% where the interval leaves 0 out, and p of equivalence under 2.5% where it is within the margin."""
+    replicates = np.random.default_rng(seed).normal(value, spread, 999)
+    low, high = percentile_interval(replicates)
+    one = 2 / 1000  # a replicate more or less
+    assert (bootstrap_p(replicates) < 0.05 + one) >= (low > 0 or high < 0)
+    assert (bootstrap_p(replicates) > 0.05 - one) >= (low <= 0 <= high)
+    p = equivalence_p(replicates, 0.5)
+    assert (p < 0.025 + one) >= (zone(low, high, 0.5) == "same")
+    assert (p > 0.025 - one) >= (zone(low, high, 0.5) != "same")
+
+
+def test_equivalence_by_hand() -> None:
+    replicates = np.array([-0.6] + [0.0] * 95 + [0.5, 0.6, 0.7])
+    assert equivalence_p(replicates, 0.5) == pytest.approx(4 / 100)
+    assert equivalence_p(-replicates, 0.5) == pytest.approx(4 / 100)
+    assert equivalence_p(replicates, 1.0) == pytest.approx(1 / 100)
+    assert equivalence_p(np.ones(99), 0.5) == 1
+    assert np.isnan(equivalence_p(np.array([NAN, 0.0]), 1.0))
+
+
+@pytest.mark.parametrize("margin", [0.3, 0.5, 0.8])
+def test_equivalence_agrees_with_statsmodels(margin: float) -> None:
+    x = np.random.default_rng(0).normal(0.1, 1.0, 20)
+    quantiles = student.ppf((np.arange(20_000) + 0.5) / 20_000, 19)
+    replicates = x.mean() + x.std(ddof=1) / 20**0.5 * quantiles
+    assert equivalence_p(replicates, margin) == pytest.approx(DescrStatsW(x).ttost_mean(-margin, margin)[0], abs=2e-4)
+
+
 def test_smallest_detectable_is_2_8_standard_errors() -> None:
     assert smallest_detectable(-1.959964, 1.959964) == pytest.approx(2.801585)
+    power = NormalIndPower(ddof=0).solve_power(nobs1=100, alpha=0.05, power=0.8, ratio=0)  # one sample, deviation 1
+    assert smallest_detectable(-0.1959964, 0.1959964) == pytest.approx(power, rel=1e-4)
 
 
 @pytest.mark.parametrize(

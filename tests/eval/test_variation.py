@@ -7,20 +7,15 @@ import pandas as pd
 import popfidelity
 import pytest
 from scipy.spatial.distance import squareform
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_1samp
+from sklearn.manifold import ClassicalMDS
 
 from eval.culture_map import culture_map
 from eval.distances import entropy, js_distance, js_divergence
 from eval.panels import Panel, js_noise
 from eval.structure import classical_mds, complete, mantel, mean_distances, midranks, spearman
-from eval.variation import (
-    between_ratio,
-    between_structure,
-    mode_share,
-    variation,
-    variation_differences,
-    within_ratio,
-)
+from eval.variation import variation, variation_differences
+from eval.variation_measures import between_ratio, between_structure, mode_share, within_ratio
 
 MANY = 10**12  # people, so that sampling noise is nil
 
@@ -167,6 +162,23 @@ def test_mantel_agrees_with_popfidelity() -> None:
     assert np.isnan(mantel(a[:3, :3], b[:3, :3], rng, 10)).all()
 
 
+def test_mantel_agrees_with_all_permutations() -> None:
+    """Five points: the share of all 120 orders whose correlation is at least the observed one."""
+    rng = np.random.default_rng(4)
+    x = rng.random((5, 2))
+    y = x + rng.normal(scale=0.1, size=x.shape)
+    a, b = (np.linalg.norm(z[:, None] - z[None], axis=-1) for z in (x, y))
+    found = [
+        spearmanr(squareform(a), squareform(b[np.ix_(order, order)])).statistic
+        for order in map(list, itertools.permutations(range(5)))
+    ]
+    exact = np.mean(np.array(found) >= found[0] - 1e-9)
+    value, p = mantel(a, b, np.random.default_rng(0), 20_000)
+    assert value == pytest.approx(found[0])
+    assert 0.01 < exact < 0.5
+    assert p == pytest.approx(exact, abs=0.01)
+
+
 def test_complete_drops_the_point_with_most_gaps() -> None:
     matrix = np.zeros((4, 4))
     matrix[1, [0, 2]] = matrix[[0, 2], 1] = np.nan
@@ -207,6 +219,56 @@ def test_paired_differences_are_on_common_rows_and_exact() -> None:
     assert "2 training seeds" in seeds[0].estimate.method
 
 
+def test_seeds_add_their_noise_to_every_quantity() -> None:
+    """People's shares mixed with more or less of the uniform: seeds differ in all but what a constant cannot have."""
+    table = random_answers(6, 8)
+    softer = [table.assign(p=[(1 - mix) * p + mix / 4 for p in table["p"]]) for mix in (0.0, 0.1, 0.3)]
+    cells, base = {(seed, 0): one for seed, one in enumerate(softer)}, {(0, 0): table}
+    found = {one.estimate.name: one for one in variation_differences(cells, base, np.random.default_rng(0), draws=4000)}
+    one = {
+        one.estimate.name: one.estimate
+        for one in variation_differences({(0, 0): softer[2]}, base, np.random.default_rng(0), draws=4000)
+    }
+    for name, statistic in (("between_ratio", between_ratio), ("within_ratio", within_ratio)):
+        values = [float(statistic(Panel.of(part))[0]) for part in softer]
+        seeds = ttest_1samp(np.array(values) - values[0], 0).confidence_interval()
+        estimate = found[name].estimate
+        assert estimate.value == pytest.approx(np.mean(values) - values[0])
+        assert estimate.high - estimate.low >= 0.97 * (seeds.high - seeds.low)
+        assert estimate.high - estimate.low > one[name].high - one[name].low
+        assert "3 training seeds (1 in another arm) by Student's t; one data draw" in estimate.method
+    assert found["between_structure"].estimate.method.endswith("; plain percentiles")
+    assert len(found["between_structure"].replicates) == 2000
+    same = variation_differences(cells, cells, np.random.default_rng(0), draws=50)
+    assert all(each.estimate.low == each.estimate.high == 0 for each in same)
+
+
+def test_spread_in_parts_equals_slow_loops() -> None:
+    """Questions that some countries were not asked; one count row at a time, by pairs."""
+    table = random_answers(4, 6, drop=0.2)
+    panel, rng = Panel.of(table), np.random.default_rng(3)
+    items, countries = rng.integers(0, 3, size=(12, 4)).astype(float), rng.integers(0, 3, size=(12, 6)).astype(float)
+    ones = np.ones((12, 4)), np.ones((12, 6))
+    for fast, i, c in (
+        (between_ratio(panel, items, countries), items, countries),
+        (between_ratio(panel, items=items), items, ones[1]),
+        (between_ratio(panel, countries=countries), ones[0], countries),
+    ):
+        slow = []
+        for b in range(12):
+            sums = [0.0, 0.0]
+            for g, item in enumerate(panel.item_of):
+                pairs = [
+                    (x, y) for x, y in itertools.combinations(range(6), 2) if not np.isnan(panel.people_js[g, x, y])
+                ]
+                drawn = sum(c[b, x] * c[b, y] for x, y in pairs)
+                for side, spread in enumerate((panel.model_spread[g], panel.people_spread[g])):
+                    total = sum(c[b, x] * c[b, y] * spread[x, y] for x, y in pairs)
+                    sums[side] += i[b, item] * total / drawn if drawn else 0.0
+            slow.append(sums[0] / sums[1] if sums[1] > 0 else np.nan)
+        np.testing.assert_allclose(fast, slow, rtol=0, atol=1e-12)
+
+
 def test_answers_without_n_are_kept_and_counted() -> None:
     table = random_answers(3, 4)
     table["n"] = [0.0, np.nan, *[500.0] * (len(table) - 2)]
@@ -238,6 +300,14 @@ def test_classical_mds_recovers_a_plane() -> None:
     assert np.isnan(classical_mds(np.zeros((3, 3)))[1])
     with pytest.raises(ValueError, match="must not hold NaN"):
         classical_mds(np.full((3, 3), np.nan))
+
+
+def test_classical_mds_agrees_with_sklearn() -> None:
+    distances = np.random.default_rng(1).random((9, 9))
+    distances = (distances + distances.T) * (1 - np.eye(9))  # not Euclidean: negative eigenvalues
+    found, _ = classical_mds(distances)
+    theirs = ClassicalMDS(n_components=2, metric="precomputed").fit_transform(distances)
+    np.testing.assert_allclose(np.abs(found), np.abs(theirs), atol=1e-9)
 
 
 def test_stress_by_hand() -> None:

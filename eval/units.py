@@ -1,0 +1,113 @@
+"""Unit scores as matrices over items and countries, and the units that several tables of scores share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from eval.distances import FloatArray
+from eval.outer_levels import Level
+from eval.records import SCORE_KEYS
+
+
+@dataclass(frozen=True)
+class Units:
+    """An arm's statistic, a ratio of two sums over items x countries in each cell: the mean of unit scores, or alike.
+
+    `sums` and `counts` are of shape (cells, items, countries): of scores, what they add up to and how many there are.
+    `levels` is each cell's (training seed, data draw); `cells_known` is False where nothing is known of cells.
+    """
+
+    sums: FloatArray
+    counts: FloatArray
+    items: tuple[str, ...]
+    countries: tuple[str, ...]
+    levels: tuple[Level, ...]
+    cells_known: bool
+
+    @classmethod
+    def of(cls, scores: pd.DataFrame) -> Units:
+        """From score rows; columns `seed` and `draw` tell cells apart where they are there. NaN scores are refused."""
+        values = scores["value"].to_numpy(dtype=np.float64)
+        if np.isnan(values).any():
+            raise ValueError(
+                f"{int(np.isnan(values).sum())} of {len(values)} scores are NaN: leave undefined units out"
+            )
+        item, items = pd.factorize(scores["item"], sort=True)
+        country, countries = pd.factorize(scores["country"], sort=True)
+        names = pd.MultiIndex.from_arrays([_level(scores, "seed"), _level(scores, "draw")])
+        cell, levels = names.factorize(sort=True)
+        shape = (len(levels), len(items), len(countries))
+        flat = (cell * shape[1] + item) * shape[2] + country
+        size = shape[0] * shape[1] * shape[2]
+        return cls(
+            sums=np.bincount(flat, weights=values, minlength=size).astype(np.float64).reshape(shape),
+            counts=np.bincount(flat, minlength=size).astype(np.float64).reshape(shape),
+            items=tuple(str(name) for name in items),
+            countries=tuple(str(name) for name in countries),
+            levels=tuple((int(seed), int(draw)) for seed, draw in levels),
+            cells_known="seed" in scores,
+        )
+
+    @property
+    def cells(self) -> dict[Level, float]:
+        """Each cell's statistic; NaN where its counts sum to 0."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = self.sums.sum(axis=(1, 2)) / self.counts.sum(axis=(1, 2))
+        return dict(zip(self.levels, values.tolist(), strict=True))
+
+    @property
+    def value(self) -> float:
+        """The mean over cells."""
+        return float(np.mean(list(self.cells.values())))
+
+    @property
+    def finite(self) -> bool:
+        return bool(np.isfinite(self.sums).all())
+
+    @property
+    def influence(self) -> FloatArray:
+        """By how much each item x country moves the statistic, to first order, (items, countries); sums to 0."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cells = np.array(list(self.cells.values()))[:, None, None]
+            moved = (self.sums - cells * self.counts) / self.counts.sum(axis=(1, 2), keepdims=True)
+        return np.asarray(moved.mean(axis=0))
+
+    def under(self, draws: FloatArray, axis: int) -> FloatArray:
+        """The statistic where items (axis 1) or countries (axis 2) count `draws` (draws, clusters) times: (draws,).
+
+        NaN where a draw leaves no unit.
+        """
+        other = 3 - axis
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios = (draws @ self.sums.sum(axis=other).T) / (draws @ self.counts.sum(axis=other).T)
+        return np.asarray(ratios.mean(axis=1))
+
+
+def _level(scores: pd.DataFrame, name: str) -> FloatArray:
+    return scores[name].to_numpy() if name in scores else np.zeros(len(scores), dtype=np.int64)
+
+
+def shared(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The rows of each table whose unit (`SCORE_KEYS`) every cell of every table has. ValueError where a cell has one
+    twice.
+    """
+    keys = list(SCORE_KEYS)
+    common = _common(tables[0], keys)
+    for table in tables[1:]:
+        common = common.intersection(_common(table, keys))
+    return [table[pd.MultiIndex.from_frame(table[keys]).isin(common)] for table in tables]
+
+
+def _common(scores: pd.DataFrame, keys: list[str]) -> pd.MultiIndex:
+    levels = [name for name in ("seed", "draw") if name in scores]
+    found: pd.MultiIndex | None = None
+    for part in [part for _, part in scores.groupby(levels)] if levels else [scores]:
+        units = pd.MultiIndex.from_frame(part[keys])
+        if units.has_duplicates:
+            raise ValueError(f"a unit is there twice: {dict(zip(keys, units[units.duplicated()][0], strict=True))}")
+        found = units if found is None else found.intersection(units)
+    return pd.MultiIndex.from_frame(scores[keys]) if found is None else found
