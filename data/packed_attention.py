@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -32,6 +32,17 @@ class Plan:
     allowed: torch.Tensor
     leaves: torch.Tensor
     size: int
+    masks: dict[tuple[int, torch.dtype], torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, group: int, dtype: torch.dtype) -> torch.Tensor:
+        """`allowed` as what is added to attention scores, (blocks, 1, group * block, length): made once for all layers
+        of `group` query heads a key head.
+        """
+        if (group, dtype) not in self.masks:
+            bias = torch.zeros(self.allowed.shape, dtype=dtype, device=self.allowed.device)
+            bias.masked_fill_(~self.allowed, -torch.inf)
+            self.masks[group, dtype] = bias.repeat(1, group, 1)[:, None]
+        return self.masks[group, dtype]
 
 
 def plan(tree: Tree, device: torch.device, size: int = 64) -> Plan:
@@ -47,17 +58,19 @@ def plan(tree: Tree, device: torch.device, size: int = 64) -> Plan:
     )
 
 
-def packed_logits(model: Any, tree: Plan) -> torch.Tensor:
+def packed_logits(model: Any, tree: Plan, cache: Any | None = None) -> torch.Tensor:
     """Next-token logits after every sequence of the tree, float32, shape (sequences, vocabulary), differentiable.
 
-    `model` is a causal LM, bare, wrapped by PEFT or by a distributed engine.
+    `model` is a causal LM, bare, wrapped by PEFT or by a distributed engine. An empty transformers `cache` gets the
+    keys and values of every node.
     """
     leaves, places = torch.unique(tree.leaves, return_inverse=True)
-    with _attention(model):
+    with switched_attention(model, NAME):
         out = model(
             input_ids=tree.input_ids,
             position_ids=tree.position_ids,
-            use_cache=False,
+            past_key_values=cache,
+            use_cache=cache is not None,
             logits_to_keep=leaves,
             packed_tree=tree,
         )
@@ -96,26 +109,30 @@ def why_not_packed(model: Any, longest: int) -> str:
     used = "sliding_attention" in layers or not getattr(config, "layer_types", None)
     if window and used and getattr(config, "use_sliding_window", True) and longest > window:
         return f"its sliding window of {window} tokens is shorter than a prompt of {longest}"
+    if getattr(type(model), "_is_stateful", False):
+        return "it has recurrent layers"
     if not getattr(type(model), "_supports_attention_backend", False):
         return f"{type(model).__name__} does not use the attention interface"
+    if not getattr(type(model), "_supports_sdpa", False):
+        return f"the attention of {type(model).__name__} is more than scaled dot products"
     return ""
 
 
 @contextmanager
-def _attention(model: Any) -> Iterator[None]:
+def switched_attention(model: Any, name: str) -> Iterator[None]:
     """Switch the attention implementation for the duration of a forward pass (backward needs no switch)."""
     inner = model
     while hasattr(inner, "module"):
         inner = inner.module
     configs: dict[int, Any] = {id(m.config): m.config for m in inner.modules() if isinstance(m, PreTrainedModel)}
-    before = {name: config._attn_implementation for name, config in configs.items()}
+    before = {key: config._attn_implementation for key, config in configs.items()}
     try:
         for config in configs.values():
-            config._attn_implementation = NAME
+            config._attn_implementation = name
         yield
     finally:
-        for name, config in configs.items():
-            config._attn_implementation = before[name]
+        for key, config in configs.items():
+            config._attn_implementation = before[key]
 
 
 def _packed_tree_attention(
@@ -140,8 +157,8 @@ def _packed_tree_attention(
     flat = packed_tree.keys.reshape(-1)
     keys = key[0].index_select(1, flat).view(kv_heads, count, length, -1).transpose(0, 1)
     values = value[0].index_select(1, flat).view(kv_heads, count, length, -1).transpose(0, 1)
-    allowed = packed_tree.allowed.repeat(1, group, 1)[:, None]
-    mixed = scaled_dot_product_attention(rows, keys, values, attn_mask=allowed, dropout_p=dropout, scale=scaling)
+    mask = packed_tree.mask(group, query.dtype)
+    mixed = scaled_dot_product_attention(rows, keys, values, attn_mask=mask, dropout_p=dropout, scale=scaling)
     mixed = mixed.view(count, kv_heads, group, size, -1).permute(0, 3, 1, 2, 4).reshape(1, count * size, heads, -1)
     return mixed[:, :nodes].contiguous(), None
 

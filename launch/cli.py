@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from launch.bench import app as bench_app
 from launch.survey_command import app as survey_app
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(survey_app, name="survey")
+app.add_typer(bench_app, name="bench")
 Runs = Annotated[list[Path], typer.Argument(metavar="RUNS…", help="Run folders, e.g. runs/quickstart.")]
 TEACHING = """Train, audit and compare; do what is not done yet. The same command again is the resume.
 

@@ -99,7 +99,7 @@ def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr(worker, "_train", train)
-    monkeypatch.setattr(worker, "_log_to", lambda path: None)
+    monkeypatch.setattr(worker, "_log_to", lambda *_: None)
 
 
 def test_a_full_disk_is_no_failure_of_the_cell(
