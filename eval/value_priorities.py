@@ -5,7 +5,7 @@ of a win of j. The strengths s maximise
 
     Σ w [p log σ(s_i − s_j) + (1 − p) log σ(s_j − s_i)] − ridge / 2 · Σ s²
 
-(Bradley & Terry 1952, with soft wins and a small ridge: our design, because ten values over some 45 dilemmas leave
+(Bradley & Terry 1952, with soft wins and a small ridge: our design, because ten values over a few dozen dilemmas leave
 pairs that are always won, whose strengths would be infinite). They sum to 0 and are in logits: a lead of 1 is a choice
 of 73%. Everything takes a leading axis of weightings, so that all resamples of a bootstrap are fitted at once.
 """

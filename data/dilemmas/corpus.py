@@ -101,8 +101,8 @@ def near_duplicates(dilemmas: Sequence[Dilemma], threshold: float = 0.15) -> lis
 
     Similarity is the Jaccard index of two scenarios' words (Chinese: pairs of adjacent characters), each weighted by
     ln(1 + dilemmas / dilemmas using it), at its greatest over paraphrases and shared languages. Our design, because
-    rare words carry the story: over the shipped English scenarios, paraphrases of one dilemma score above 0.24 in
-    95 % of cases and scenarios of different dilemmas never above 0.13; shared word pairs separate them less well.
+    rare words carry the story: over the shipped English scenarios, paraphrases of one dilemma score above 0.23 in
+    95 % of cases and scenarios of different dilemmas never above 0.14; shared word pairs separate them less well.
     """
     terms = [
         {language: [_terms(text) for text in wording.scenarios] for language, wording in dilemma.wordings.items()}

@@ -54,6 +54,12 @@ def test_every_pair_of_values_collides_and_ids_say_which() -> None:
     assert len({d.id for d in CORPUS}) == len(CORPUS)
     for dilemma in CORPUS:
         assert re.fullmatch("-".join(dilemma.values) + r"-\d\d", dilemma.id)
+    wanted = {(frozenset(pair), number) for pair in combinations(VALUES, 2) for number in ("01", "02", "03")}
+    assert {(frozenset(d.values), d.id[-2:]) for d in CORPUS} == wanted
+    for pair in combinations(VALUES, 2):
+        contexts = [d.context for d in CORPUS if set(d.values) == set(pair)]
+        assert len(set(contexts)) == 3
+        assert contexts.count("unspecified") == 1
 
 
 def test_values_and_contexts_are_balanced() -> None:
