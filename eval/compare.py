@@ -5,6 +5,7 @@ Nothing is asked of a model here. Incomplete cells are reported and never averag
 
 from __future__ import annotations
 
+import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -16,10 +17,11 @@ import pandas as pd
 
 from eval.bootstrap import DRAWS
 from eval.cells import Arm, CellResult, arms_of
-from eval.contrasts import AnswersOf, contrasts, family, tables
+from eval.contrasts import AnswersOf, contrasts, family, subject, tables
 from eval.culture_map import culture_map
+from eval.effects import design, factor_effects
 from eval.findings import findings
-from eval.inference import Hypothesis, decide
+from eval.inference import Hypothesis, decide, equivalence_p
 from eval.pooling import levels_of, matched, mean_of_cells, pooled_estimates
 from eval.records import Comparison, Estimate, Verdict
 from eval.validity import Validity, gate, worst
@@ -48,10 +50,11 @@ def compare(
     """The summary (JSON-able, NaN for undefined) and all finished cells' scores with columns arm, seed, draw, audit.
 
     `answers` gives, by audit, how its items.parquet becomes an answers table: those audits get measures of variation
-    compared, and `gate_audit` the validity gate and the map. The first untrained arm is the base that every arm is held
-    against. `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys`
-    and `provenance` are shown as they are. The same cells, seed and draws give the same numbers whatever other arms
-    there are. ValueError where a hypothesis names an unknown arm.
+    compared, and `gate_audit` the validity gate and the map. The first untrained arm is the base that every arm is
+    held against; the trained ones are decomposed into factors (`eval.effects`). `not_a_result` adds the caller's
+    reasons (a placeholder survey …) to those found here; `split`, `surveys` and `provenance` are shown as they are.
+    The same cells, seed and draws give the same numbers whatever other arms there are. ValueError where a hypothesis
+    names an unknown arm.
     """
     arms = {arm.name: arm for arm in arms_of(cells)}
     for hypothesis in hypotheses:
@@ -62,8 +65,10 @@ def compare(
     base = next((arm for arm in arms.values() if not arm.trained), None)
     estimates = _estimates(arms, base, drift, seed, draws)
     validity = {name: _validity(arm, base, gate_audit, readers.get(gate_audit)) for name, arm in arms.items()}
-    compared = _comparisons(arms, base, hypotheses, readers, seed, draws)
+    compared, equivalent = _comparisons(arms, base, hypotheses, readers, seed, draws)
     comparisons, by_hypothesis = family(compared, hypotheses)
+    collapsed = [name for name, found in validity.items() if found.status == "collapsed"]
+    effects = factor_effects(design(list(arms.values()), collapsed), functools.partial(_rng, seed), draws)
     reasons = [*not_a_result, *_not_a_result(arms)]
     summary = {
         "schema": SCHEMA,
@@ -71,7 +76,7 @@ def compare(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "not_a_result": reasons,
-        "finding": findings(base.name if base else None, list(arms), estimates, comparisons, validity),
+        "finding": findings(base.name if base else None, list(arms), estimates, comparisons, validity, effects["rows"]),
         "arms": [_arm_row(arm, validity[name]) for name, arm in arms.items()],
         "estimates": [
             {"arm": arm, "audit": audit, **asdict(one)}
@@ -80,9 +85,10 @@ def compare(
             for one in found
         ],
         "comparisons": [asdict(one) for one in comparisons],
+        "effects": effects,
         "verdicts": [
-            asdict(_verdict(hypothesis, by_hypothesis.get(hypothesis.name), arms, validity, not_a_result))
-            for hypothesis in hypotheses
+            asdict(_verdict(one, by_hypothesis.get(one.name), equivalent.get(one.name), arms, validity, not_a_result))
+            for one in hypotheses
         ],
         "culture_map": culture_map(_pooled_answers(arms, gate_audit, readers.get(gate_audit))),
         "split": dict(split or {}),
@@ -123,10 +129,12 @@ def _comparisons(
     readers: Mapping[str, AnswersOf],
     seed: int,
     draws: int,
-) -> list[Comparison]:
+) -> tuple[list[Comparison], dict[str, float]]:
+    """All paired differences, and by hypothesis the p-value of equivalence within its margin."""
     pairs = [(name, base.name) for name in arms if name != base.name] if base else []
     pairs = list(dict.fromkeys([*pairs, *((one.arm, one.against) for one in hypotheses)]))
-    found = []
+    found: list[Comparison] = []
+    equivalent: dict[str, float] = {}
     for name, other in pairs:
         for audit in sorted(set(arms[name].audits) & set(arms[other].audits)):
             also = [
@@ -135,8 +143,11 @@ def _comparisons(
                 if (one.arm, one.against, one.audit) == (name, other, audit)
             ]
             rng = _rng(seed, name, other, audit)
-            found += contrasts(arms[name], arms[other], audit, rng, draws, readers.get(audit), also)
-    return found
+            for made, replicates in contrasts(arms[name], arms[other], audit, rng, draws, readers.get(audit), also):
+                found.append(made)
+                asked = [one for one in hypotheses if subject(one) == subject(made)]
+                equivalent |= {one.name: equivalence_p(replicates, one.margin) for one in asked}
+    return found, equivalent
 
 
 def _validity(arm: Arm, base: Arm | None, audit: str, reader: AnswersOf | None) -> Validity:
@@ -201,6 +212,7 @@ def _not_a_result(arms: Mapping[str, Arm]) -> list[str]:
 def _verdict(
     hypothesis: Hypothesis,
     one: Comparison | None,
+    p_equivalence: float | None,
     arms: Mapping[str, Arm],
     validity: Mapping[str, Validity],
     placeholders: Sequence[str],
@@ -208,14 +220,15 @@ def _verdict(
     named = {name: arms[name] for name in (hypothesis.arm, hypothesis.against)}
     reasons = [*placeholders, *_not_a_result(named)]
     reasons += [f"{name} has collapsed" for name in named if validity[name].status == "collapsed"]
-    if one is None:
-        nan = float("nan")
+    if one is None or p_equivalence is None:
+        nan, margin = float("nan"), hypothesis.margin
         what = (
             f"{hypothesis.audit} has no {hypothesis.measure} for {hypothesis.group}, condition {hypothesis.condition}"
         )
         sentence = f"No verdict: {'; '.join([*reasons, what + ', that both arms share'])}."
-        return Verdict(hypothesis.name, hypothesis.statement, "NO VERDICT", sentence, nan, nan, nan, hypothesis.margin)
-    return decide(hypothesis, one.value, one.low, one.high, p_holm=one.p_holm, no_verdict="; ".join(reasons))
+        return Verdict(hypothesis.name, hypothesis.statement, "NO VERDICT", sentence, nan, nan, nan, margin, nan)
+    p, why = {"p_holm": one.p_holm, "p_equivalence": p_equivalence}, "; ".join(reasons)
+    return decide(hypothesis, one.value, one.low, one.high, **p, no_verdict=why)
 
 
 def _arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from eval.bootstrap import Interval, paired
 from eval.cells import Arm
+from eval.distances import FloatArray
 from eval.inference import Hypothesis, bootstrap_p, holm
 from eval.panels import STRATUM_GROUPS, stratum_group
 from eval.records import Comparison
@@ -30,11 +31,12 @@ def contrasts(
     draws: int,
     answers: AnswersOf | None = None,
     also: Sequence[Name] = (),
-) -> list[Comparison]:
+) -> list[tuple[Comparison, FloatArray]]:
     """Arm minus `against` for one audit: every measure, condition and stratum of the unit scores, and the measures of
     variation where the audit has an answers table. `also` names further groups as (measure, condition, group).
 
-    Undefined units (NaN) pair with nothing. All are marked exploratory; `family` marks the pre-registered ones.
+    Each with the bootstrap replicates behind its interval, empty where there is none. Undefined units (NaN) pair with
+    nothing. All are marked exploratory; `family` marks the pre-registered ones.
     """
     first, second = (one.scores(audit).dropna(subset="value") for one in (arm, against))
     names = dict.fromkeys([*_names(first), *also])
@@ -45,15 +47,15 @@ def contrasts(
             continue
         result = paired(a, b, rng, draws)
         if result.interval.n:
-            p = bootstrap_p(result.replicates)
-            found.append(_comparison(arm, against, audit, (measure, group, condition), result.interval, p))
+            key = (measure, group, condition)
+            found.append(_comparison(arm, against, audit, key, result.interval, result.replicates))
     if answers is not None:
         for one, replicates in variation_differences(
             tables(arm, audit, answers), tables(against, audit, answers), rng, draws
         ):
             interval = Interval(one.value, one.low, one.high, one.n, one.method)
-            p = bootstrap_p(replicates) if np.isfinite(one.low) else float("nan")
-            found.append(_comparison(arm, against, audit, (one.name, one.group, one.condition), interval, p))
+            key = (one.name, one.group, one.condition)
+            found.append(_comparison(arm, against, audit, key, interval, replicates))
     return found
 
 
@@ -72,13 +74,17 @@ def _names(scores: pd.DataFrame) -> list[Name]:
     )
 
 
-def _comparison(arm: Arm, against: Arm, audit: str, key: Name, interval: Interval, p: float) -> Comparison:
+def _comparison(
+    arm: Arm, against: Arm, audit: str, key: Name, interval: Interval, replicates: FloatArray
+) -> tuple[Comparison, FloatArray]:
     name, group, condition = key
     value, low, high, n, method = interval
-    nan = float("nan")
-    return Comparison(
+    replicates = replicates if np.isfinite(low) else np.empty(0)
+    p, nan = bootstrap_p(replicates), float("nan")
+    made = Comparison(
         arm.name, against.name, audit, name, group, condition, value, low, high, n, method, p, nan, "exploratory"
     )
+    return made, replicates
 
 
 def family(
@@ -87,19 +93,18 @@ def family(
     """The comparisons with those that a hypothesis names marked primary and Holm's p within them, and each hypothesis's
     comparison by its name (absent where it was not measured).
     """
-    wanted = {_key(hypothesis): hypothesis for hypothesis in hypotheses}
-    primary = [index for index, one in enumerate(comparisons) if _key(one) in wanted]
+    wanted = {subject(hypothesis) for hypothesis in hypotheses}
+    primary = [index for index, one in enumerate(comparisons) if subject(one) in wanted]
     adjusted = dict(zip(primary, holm([comparisons[index].p for index in primary]), strict=True))
     marked = [
         replace(one, family="primary", p_holm=adjusted[index]) if index in adjusted else one
         for index, one in enumerate(comparisons)
     ]
-    by_key = {_key(one): one for one in marked}
-    return marked, {
-        hypothesis.name: by_key[_key(hypothesis)] for hypothesis in hypotheses if _key(hypothesis) in by_key
-    }
+    by_key = {subject(one): one for one in marked}
+    return marked, {one.name: by_key[key] for one in hypotheses if (key := subject(one)) in by_key}
 
 
-def _key(one: Comparison | Hypothesis) -> tuple[str, ...]:
+def subject(one: Comparison | Hypothesis) -> tuple[str, ...]:
+    """What a comparison and the hypothesis that pre-registered it share."""
     measure = one.measure if isinstance(one, Hypothesis) else one.name
     return (one.arm, one.against, one.audit, measure, one.condition, one.group)

@@ -1,6 +1,7 @@
 """From choices in dilemmas to scores and estimates, of one model (stability) and of a variant against its base (drift).
 
-All intervals resample dilemmas with replacement (`eval.bootstrap`); both sides of a comparison are resampled alike.
+All intervals resample dilemmas with replacement (`eval.bootstrap`), stretched for few of them (`widened`, where the
+coverage is stated) within the measure's bounds; both sides of a comparison are resampled alike.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from eval.bootstrap import DRAWS, cluster_counts, mean_interval, percentile_interval
+from eval.bootstrap import DRAWS, cluster_counts, mean_interval, percentile_interval, widened
 from eval.dilemma_measures import (
     binary_js_distance,
     disagreement,
@@ -145,7 +146,8 @@ def _alpha(table: pd.DataFrame, rng: np.random.Generator, draws: int) -> list[Es
     if len(wordings) == 1:
         return []
     ratings = preferred(table[wordings].to_numpy())
-    low, high = _bounds(krippendorff_alpha(ratings, cluster_counts(len(table), draws, rng)), len(table))
+    replicates = krippendorff_alpha(ratings, cluster_counts(len(table), draws, rng))
+    low, high = _bounds(replicates, len(table), most=1.0)
     value = float(krippendorff_alpha(ratings)[0])
     method = f"{_over(len(table))}; nominal, on the preferred action of {len(wordings)} wordings"
     return [Estimate("krippendorff_alpha", "all", "wordings", value, low, high, len(table), method)]
@@ -168,9 +170,10 @@ def _priorities(
     found = []
     for condition, strengths in fitted.items():
         for column, value in enumerate(_names(pairs)):
-            low, high = _bounds(strengths[1:, column], n)
             times = int((pairs == value).to_numpy().sum())
-            estimate = (float(strengths[0, column]), low, high, times, method)
+            low, high = _bounds(strengths[1:, column], times)
+            how = method if times > 1 else "no interval: the value is in one dilemma"
+            estimate = (float(strengths[0, column]), low, high, times, how)
             found.append(Estimate("value_priority", f"value={value}", condition, *estimate))
         if condition != ALONE:
             found += _order_change(strengths, fitted[ALONE], condition, n)
@@ -180,13 +183,15 @@ def _priorities(
 def _order_change(after: FloatArray, before: FloatArray, condition: str, n: int) -> list[Estimate]:
     """Distance and rank agreement of two fits with the same resamples (row 0 is the plain fit)."""
     found = []
-    for name, measure, note in (
-        ("priority_drift", priority_distance, "root mean square in logits, never negative: sampling noise raises it"),
-        ("kendall_tau", kendall_tau, "tau-b of the order of values: sampling noise lowers it"),
+    rms = "root mean square in logits, never negative: sampling noise raises it"
+    tau = "tau-b of the order of values: sampling noise lowers it"
+    for name, measure, note, least, most in (
+        ("priority_drift", priority_distance, rms, 0.0, np.inf),
+        ("kendall_tau", kendall_tau, tau, -1.0, 1.0),
     ):
         values = measure(after, before)
-        method = f"{_over(n)}; {note}"
-        found.append(Estimate(name, "all", condition, float(values[0]), *_bounds(values[1:], n), n, method))
+        bounds, method = _bounds(values[1:], n, least, most), f"{_over(n)}; {note}"
+        found.append(Estimate(name, "all", condition, float(values[0]), *bounds, n, method))
     return found
 
 
@@ -206,8 +211,11 @@ def _names(pairs: pd.DataFrame) -> list[str]:
     return sorted({str(value) for side in ("value_0", "value_1") for value in pairs[side]})
 
 
-def _bounds(replicates: FloatArray, n: int) -> tuple[float, float]:
-    return percentile_interval(replicates) if n > 1 else (float("nan"), float("nan"))
+def _bounds(replicates: FloatArray, n: int, least: float = -np.inf, most: float = np.inf) -> tuple[float, float]:
+    """The interval over n dilemmas of a measure that lies in [least, most]; NaN where there is one dilemma."""
+    if n < 2:
+        return float("nan"), float("nan")
+    return percentile_interval(np.clip(widened(replicates, n), least, most))
 
 
 def _over(n: int) -> str:

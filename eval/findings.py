@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from eval.inference import signed
 from eval.records import Comparison, Estimate
@@ -28,8 +29,11 @@ def findings(
     estimates: Estimates,
     comparisons: Sequence[Comparison],
     validity: Mapping[str, Validity],
+    effects: Sequence[Mapping[str, Any]] = (),
 ) -> list[str]:
-    """Sentences for the head of a report. `estimates` are by arm and audit; a collapsed arm is named, not ranked."""
+    """Sentences for the head of a report. `estimates` are by arm and audit, `effects` rows of summary.json's effects; a
+    collapsed arm is named, not ranked.
+    """
     ranked = [arm for arm in arms if validity[arm].status not in ("collapsed", "incomplete")]
     sentences = []
     for group, where in _WHERE:
@@ -46,11 +50,30 @@ def findings(
         if found:
             parts = [f"{arm} {one.value:.2f}{_interval(one.low, one.high)}" for arm, one in found]
             sentences.append(f"{title} (people = 1): {', '.join(parts)}.")
+    sentences += effects_found(effects)
     for arm in arms:
         if arm not in ranked:
             state = "is incomplete" if validity[arm].status == "incomplete" else "has collapsed and is not ranked"
             sentences.append(f"{arm} {state}: {'; '.join(validity[arm].reasons)}.")
     return sentences
+
+
+def effects_found(effects: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence on the factors whose effect on the distance to people has an interval without 0; none otherwise."""
+    parts = []
+    for group, where in _WHERE:
+        here = [row for row in effects if (row["audit"], row["name"], row["group"]) == (AUDIT, MEASURE, group)]
+        clear = [row for row in here if row["low"] > 0 or row["high"] < 0]
+        if clear:
+            told = ", ".join(
+                f"{row['effect']} {signed(row['value'], 2)} [{signed(row['low'], 2)}, {signed(row['high'], 2)}]"
+                for row in clear
+            )
+            noise = clear[0]["method"].replace("; ", ", ")
+            parts.append(f"{where[0].lower()}{where[1:]}, {told} ({len(clear)} of {len(here)} effects, {noise})")
+    if not parts:
+        return []
+    return [f"What each factor does to mean JS distance to people (exploratory): {'; '.join(parts)}."]
 
 
 def closeness(where: str, rows: Sequence[Comparison], group: str, estimates: Estimates) -> str:

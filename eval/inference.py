@@ -74,7 +74,7 @@ def equivalence_p(replicates: FloatArray, margin: float) -> float:
     """The p-value of two one-sided tests that the statistic lies within ±margin (Schuirmann 1987): the larger share of
     replicates beyond either end, with one added as in `bootstrap_p`. NaN where fewer than two replicates are defined.
 
-    It is at most 0.025 where the 95% interval lies within the margin, which is the verdict EQUIVALENT.
+    Where it is at most 0.025 the 95% percentile interval lies within the margin; the verdict EQUIVALENT asks for both.
     """
     defined = replicates[~np.isnan(replicates)]
     if defined.size < 2:
@@ -111,6 +111,7 @@ def decide(
     high: float,
     *,
     p_holm: float = float("nan"),
+    p_equivalence: float = float("nan"),
     no_verdict: str = "",
 ) -> Verdict:
     """SUPPORTED, CONTRADICTED, EQUIVALENT or INCONCLUSIVE, with a sentence; NO VERDICT where `no_verdict` gives a
@@ -118,12 +119,12 @@ def decide(
 
     SUPPORTED: the interval lies in the expected zone. EQUIVALENT: wholly within the margin (also where that was
     expected). CONTRADICTED: wholly in another zone than expected, except that one within the margin is EQUIVALENT. A
-    directed verdict needs `p_holm` <= 0.05 as well, where it is given.
+    directed verdict needs `p_holm` <= 0.05 as well, EQUIVALENT `p_equivalence` <= 0.025, where these are given.
     """
     bounds = "without an interval" if np.isnan(low) or np.isnan(high) else f"[{signed(low)}, {signed(high)}]"
     found = f"{signed(value)} {bounds}"
     where = zone(low, high, hypothesis.margin)
-    if where in ("lower", "higher") and p_holm > 0.05:
+    if (p_equivalence > 0.025) if where == "same" else (p_holm > 0.05):
         where = ""
     if no_verdict:
         word, sentence = "NO VERDICT", f"No verdict: {no_verdict}. The difference is {found}."
@@ -147,4 +148,5 @@ def decide(
         sentence = (
             f"The difference {found} is {where} by more than {hypothesis.margin:g}; expected was {hypothesis.expect}."
         )
-    return Verdict(hypothesis.name, hypothesis.statement, word, sentence, value, low, high, hypothesis.margin)
+    margin = hypothesis.margin
+    return Verdict(hypothesis.name, hypothesis.statement, word, sentence, value, low, high, margin, p_equivalence)

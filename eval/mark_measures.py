@@ -1,6 +1,7 @@
 """What MARK's traces are worth: estimates with intervals from the table of decisions (one row a respondent x item).
 
-Intervals resample respondents, who answer several items; the few items are taken as given and `method` says so. One
+Intervals resample respondents, who answer several items, and are stretched for few of them (`eval.bootstrap.widened`,
+where the coverage is stated) within the measure's bounds; the few items are taken as given and `method` says so. One
 respondent has no interval.
 """
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.records import Group, Survey
-from eval.bootstrap import cluster_counts, percentile_interval
+from eval.bootstrap import cluster_counts, effective, percentile_interval, widened
 from eval.distances import FloatArray, js_distance
 from eval.records import SCORE_COLUMNS, SCORE_KEYS, Estimate
 
@@ -47,13 +48,28 @@ class Resamples:
         np.add.at(own, places, values)
         return own.sum(axis=0), np.tensordot(self.counts, own, axes=1)
 
-    def interval(self, replicates: FloatArray) -> tuple[float, float]:
-        return percentile_interval(replicates) if len(self.ids) > 1 else (float("nan"), float("nan"))
+    def interval(
+        self, replicates: FloatArray, respondents: Sequence[str], least: float = 0.0, most: float = 1.0
+    ) -> tuple[float, float]:
+        """The interval of a measure in [least, most] to which each of `respondents` gave as many rows as it is named.
+
+        NaN where there is one respondent.
+        """
+        rows = np.unique(np.asarray(respondents), return_counts=True)[1].astype(np.float64)
+        if len(self.ids) == 1 or not len(rows):
+            return float("nan"), float("nan")
+        return percentile_interval(np.clip(widened(replicates, effective(rows)), least, most))
 
     def mean(
-        self, name: str, condition: str, respondents: Sequence[str], values: Sequence[float], group: str = "all"
+        self,
+        name: str,
+        condition: str,
+        respondents: Sequence[str],
+        values: Sequence[float],
+        group: str = "all",
+        least: float = 0.0,
     ) -> Estimate:
-        """The mean of the defined values, each belonging to a respondent; NaN with n = 0 where none is defined."""
+        """The mean of the defined values in [least, 1], each of a respondent; NaN with n = 0 where none is defined."""
         array = np.asarray(values, dtype=np.float64)
         defined = ~np.isnan(array)
         if not defined.any():
@@ -61,7 +77,7 @@ class Resamples:
         table = np.column_stack([np.where(defined, array, 0), defined])
         total, drawn = self.sums(respondents, table)
         with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = self.interval(drawn[:, 0] / drawn[:, 1])
+            low, high = self.interval(drawn[:, 0] / drawn[:, 1], np.asarray(respondents)[defined].tolist(), least)
         value = float(total[0] / total[1])
         return Estimate(name, group, condition, value, low, high, int(defined.sum()), self.method)
 
@@ -81,7 +97,8 @@ def accuracy_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
     made = [again.mean("accuracy", condition, who, items[column].tolist()) for condition, column in rows.items()]
     for condition, column in list(rows.items())[1:]:
         gain = (items["accuracy"] - items[column]).tolist()
-        made.append(again.mean("accuracy_gain", f"mark - {condition.removeprefix('reference:')}", who, gain))
+        against = f"mark - {condition.removeprefix('reference:')}"
+        made.append(again.mean("accuracy_gain", against, who, gain, least=-1.0))
     for condition, column in CONDITIONS.items():
         made.append(again.mean("probability_of_answer", condition, who, _own_answer(items, column)))
         made.append(_kappa(items, [int(np.argmax(p)) for p in items[column]], condition, again))
@@ -106,7 +123,7 @@ def _kappa(items: pd.DataFrame, predicted: Sequence[int], condition: str, again:
         gained, room = gained + table[:, 1] - chance, room + n - chance
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa = np.where(np.asarray(room) > 1e-9, np.asarray(gained) / np.asarray(room), np.nan)
-    low, high = again.interval(kappa[1:])
+    low, high = again.interval(kappa[1:], items["respondent"].tolist(), least=-1.0)
     n_all = len(items) if np.isfinite(kappa[0]) else 0
     return Estimate("cohen_kappa", "all", condition, float(kappa[0]), low, high, n_all, again.method + "; by item")
 
@@ -151,10 +168,11 @@ def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resa
         cells = aggregate[aggregate["condition"] == condition] if len(aggregate) else aggregate
         if cells.empty:
             continue
-        values = []
+        values, who = [], []
         for cell in cells.itertuples():
             part = items[(items["item"] == cell.item) & (items["country"] == cell.country)]
             stacked = np.stack(part[column].to_list())
+            who += part["respondent"].tolist()
             total, drawn = again.sums(part["respondent"].tolist(), np.column_stack([np.ones(len(part)), stacked]))
             table = np.vstack([total, drawn])
             there = table[:, 0] > 0
@@ -165,7 +183,7 @@ def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resa
         defined = ~np.isnan(stacked)
         sums = np.where(defined, stacked, 0).sum(axis=0)
         mean = np.where(defined.any(axis=0), sums / np.maximum(defined.sum(axis=0), 1), np.nan)
-        low, high = again.interval(mean[1:])
+        low, high = again.interval(mean[1:], who)
         method = again.method + "; mean over item x country"
         made.append(Estimate("js_distance", "all", condition, float(mean[0]), low, high, len(cells), method))
     return made

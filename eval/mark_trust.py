@@ -49,7 +49,7 @@ def trust_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
         made += [
             again.mean("faithfulness", f"{kind}: greatest", who, items[top].tolist()),
             again.mean("faithfulness", f"{kind}: another", who, items[other].tolist()),
-            again.mean("faithfulness", f"{kind}: difference", who, (items[top] - items[other]).tolist()),
+            again.mean("faithfulness", f"{kind}: difference", who, (items[top] - items[other]).tolist(), least=-1.0),
         ]
     made += _type_estimates(people, again)
     return [*made, *_option_mass(items, again)]

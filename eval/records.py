@@ -70,7 +70,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A pre-registered hypothesis and what the comparison says of it, in one word and one sentence."""
+    """A pre-registered hypothesis and what the comparison says of it, in one word and one sentence.
+
+    `p_equivalence` is that of two one-sided tests that the difference lies within ±margin; NaN without an interval.
+    """
 
     hypothesis: str
     statement: str
@@ -80,3 +83,25 @@ class Verdict:
     low: float
     high: float
     margin: float
+    p_equivalence: float
+
+
+@dataclass(frozen=True, slots=True)
+class FactorEffect:
+    """What one factor, or the interplay of several, does to a measure: `effect` as `eval.factorial.Effect` names it.
+
+    `group` and `condition` as in an `Estimate`; `p` is two-sided.
+    """
+
+    audit: str
+    name: str
+    group: str
+    condition: str
+    effect: str
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    p: float
+    family: str

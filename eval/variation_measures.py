@@ -84,7 +84,8 @@ def between_structure(panel: Panel, items: FloatArray | None = None, countries: 
 
     A pair's distance is the mean of `js_distance` over the questions both countries were asked, each question centred
     on its own mean, so that pairs that were asked different questions compare (without missing questions this changes
-    no rank). NaN with fewer than four countries and where one side does not vary.
+    no rank). Biased towards 0 by the noise of few questions and people on both sides. NaN with fewer than four
+    countries and where one side does not vary.
     """
     counts = _counts(panel, items, countries)
     draws = max(map(len, counts))

@@ -22,7 +22,7 @@ LOWER, HIGHER, ONE, ZERO, NEITHER, STABLE = (
 class Measure:
     """`title` heads columns, `plain` is one line for a reader who knows no jargon, `target` is the value of a perfect
     model where it is known beforehand, `share` prints the value in per cent, `family` names the table it stands in,
-    `needs` says what must be there for it to be defined.
+    `needs` says what must be there for it to be defined, `caution` what a reader must know wherever it is shown.
     """
 
     title: str
@@ -32,6 +32,7 @@ class Measure:
     target: float | None = None
     share: bool = False
     needs: str = ""
+    caution: str = ""
 
 
 FAMILIES: Mapping[str, str] = {
@@ -117,6 +118,8 @@ SURVEY: Mapping[str, Measure] = {
         HIGHER,
         "variation",
         needs="needs four countries or more, and answers that vary between them",
+        caution="biased towards 0 by noise: few questions or people make it too low, also for a model that answers as "
+        "people do; compare arms with it, on the same questions",
     ),
     "within_ratio": Measure(
         "Within countries",

@@ -59,6 +59,7 @@ class Sections:
     training: Table | None = None
     primary: Table | None = None
     exploratory: Table | None = None
+    effects: Table | None = None
     exclusions: Table | None = None
     exchanges: list[evidence.Exchange] = field(default_factory=list)
     traces: list[evidence.Trace] = field(default_factory=list)
@@ -86,6 +87,7 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
     rest = [row for row in comparisons if row.get("family") != "primary" and row["group"] in wording.STRATA]
     page.primary = tables.comparison_table(summary, primary, "Primary comparisons (pre-registered)")
     page.exploratory = tables.comparison_table(summary, rest, "Exploratory comparisons")
+    page.effects = tables.effects_table(summary.raw.get("effects") or {})
     page.exclusions = tables.plain_table(
         "Exclusions",
         ("Arm", "Audit", "Reason", "Count"),

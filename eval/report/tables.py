@@ -77,8 +77,10 @@ def _undefined(estimate: Estimate) -> str:
     return method if method.startswith("undefined") else f"undefined ({method})"
 
 
-def _notes(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[str, ...]:
-    """Why there are dashes and missing intervals, once for each reason."""
+def _notes(columns: Sequence[Column], rows: Sequence[Row], names: Sequence[str] = ()) -> tuple[str, ...]:
+    """What to know of the measures `names`, and why there are dashes and missing intervals, once for each reason."""
+    shown = [wording.measure(name) for name in names]
+    cautions = tuple(f"{one.title}: {one.caution}." for one in shown if one.caution)
     reasons: dict[str, list[str]] = {}
     for row in rows:
         for column, cell in zip(columns, row.cells, strict=True):
@@ -86,7 +88,7 @@ def _notes(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[str, ...]:
                 reasons.setdefault(f"{DASH} {cell.why}", []).append(column.title)
             elif cell.interval == "no interval":
                 reasons.setdefault(f"no interval: {cell.why.split('; ', 1)[-1]}", []).append(column.title)
-    return tuple(f"{', '.join(dict.fromkeys(titles))}: {reason}." for reason, titles in reasons.items())
+    return (*cautions, *(f"{', '.join(dict.fromkeys(titles))}: {reason}." for reason, titles in reasons.items()))
 
 
 def _measure_columns(names: Sequence[str], audit: str = "") -> list[Column]:
@@ -156,7 +158,7 @@ def _by_arm(summary: Summary, audit: str, group: str, names: Sequence[str], titl
         ]
         rows.append(Row((words(wording.condition(reference.split(" (")[0])), *cells), None, True))
     columns = [Column("Arm", numeric=False), *_measure_columns(names, audit)]
-    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows))
+    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows, names))
 
 
 def _side_by_side(
@@ -175,7 +177,7 @@ def _side_by_side(
                 rows.append(
                     Row((head, words(wording.condition(condition)), *cells), None, condition.startswith(REFERENCE))
                 )
-    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows))
+    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows, names))
 
 
 def meanings(names: Sequence[str], audit: str = "") -> tuple[tuple[str, str, str], ...]:
@@ -223,31 +225,44 @@ def comparison_table(summary: Summary, rows: Sequence[Mapping[str, Any]], captio
     )
     found = []
     for row in rows:
-        measure = wording.measure(row["name"], row["audit"])
-        value, low, high = (as_float(row.get(name)) for name in ("value", "low", "high"))
-        difference = Cell(
-            signed(value, measure.share),
-            wording.interval(low, high, measure.share),
-            value if math.isfinite(value) else None,
-        )
-        found.append(
-            Row(
-                (
-                    words(row["arm"]),
-                    words(row["against"]),
-                    words(measure.title),
-                    words(group_words(row["group"])),
-                    words(wording.condition(row["condition"])),
-                    difference,
-                    _p(row.get("p")),
-                    _p(row.get("p_holm")),
-                    Cell(wording.count(row.get("n")), sort=as_float(row.get("n"))),
-                    words(row.get("method", "")),
-                ),
-                summary.series(row["arm"]) if row["arm"] in summary.arms else None,
-            )
-        )
-    return Table(caption, columns, tuple(found))
+        what, difference, n, method = _signed_cells(row)
+        p = (_p(row.get("p")), _p(row.get("p_holm")))
+        cells = (words(row["arm"]), words(row["against"]), *map(words, what), difference, *p, n, method)
+        found.append(Row(cells, summary.series(row["arm"]) if row["arm"] in summary.arms else None))
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    return Table(caption, columns, tuple(found), _notes(columns, (), names))
+
+
+def effects_table(effects: Mapping[str, Any]) -> Table | None:
+    """What each factor does to each measure, from summary.json's "effects"; None where nothing was decomposed."""
+    if not effects.get("rows"):
+        return None
+    columns = (
+        Column("Effect", numeric=False),
+        Column("Value"),
+        Column("p", "", "Two-sided bootstrap p-value."),
+        Column("n"),
+        Column("Measure", numeric=False),
+        Column("Over", numeric=False),
+        Column("Asked with", numeric=False),
+        Column("Method", numeric=False),
+    )
+    found = []
+    for row in effects["rows"]:
+        (title, *where), value, n, method = _signed_cells(row)
+        measure = Cell(title, wording.measure(row["name"], row["audit"]).direction)
+        found.append(Row((words(row["effect"]), value, _p(row.get("p")), n, measure, *map(words, where), method)))
+    return Table("Effects (exploratory)", columns, tuple(found), tuple(effects.get("notes") or ()))
+
+
+def _signed_cells(row: Mapping[str, Any]) -> tuple[tuple[str, str, str], Cell, Cell, Cell]:
+    """(measure, group, condition) in words, value with its interval, n and method of a comparison or an effect."""
+    measure = wording.measure(row["name"], row["audit"])
+    value, low, high = (as_float(row.get(name)) for name in ("value", "low", "high"))
+    what = (measure.title, group_words(row["group"]), wording.condition(row["condition"]))
+    bounds = wording.interval(low, high, measure.share)
+    shown = Cell(signed(value, measure.share), bounds, value if math.isfinite(value) else None)
+    return what, shown, Cell(wording.count(row.get("n")), sort=as_float(row.get("n"))), words(row.get("method", ""))
 
 
 def signed(value: float, share: bool = False) -> str:
@@ -257,8 +272,7 @@ def signed(value: float, share: bool = False) -> str:
 
 def _p(value: Any) -> Cell:
     p = as_float(value)
-    text = DASH if not math.isfinite(p) else ("< 0.001" if p < 0.001 else f"{p:.3f}")
-    return Cell(text, sort=p if math.isfinite(p) else None)
+    return Cell(wording.p_value(p), sort=p if math.isfinite(p) else None)
 
 
 def group_words(group: str) -> str:

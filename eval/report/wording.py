@@ -31,6 +31,7 @@ __all__ = [
     "listing",
     "measure",
     "number",
+    "p_value",
     "plain_name",
 ]
 
@@ -172,6 +173,13 @@ def count(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < 0.001 else number(value)
     return str(value)
+
+
+def p_value(value: Any) -> str:
+    """`"0.012"`, `"< 0.001"`, `"—"` for what is undefined."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def listing(words: Iterable[str]) -> str:

@@ -109,6 +109,13 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
         "arms": [_arm(*arm) for arm in ARMS],
         "estimates": rows,
         "comparisons": comparisons,
+        "effects": {
+            "factors": ["objective", "trained parameters"],
+            "why_not": "Objective and trained parameters vary, but their effects cannot be told apart: no arm has "
+            "recipe=dpo, adapter=lora.",
+            "notes": [],
+            "rows": [],
+        },
         "verdicts": [
             {
                 "hypothesis": "closer",
@@ -118,6 +125,7 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
                 "value": -0.24,
                 "low": -0.28,
                 "high": -0.2,
+                "p_equivalence": 1.0,
                 "sentence": "No verdict: fewer than two training seeds. The difference is −0.240 [−0.280, −0.200].",
             },
             {
@@ -128,6 +136,7 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
                 "value": 0.26,
                 "low": 0.17,
                 "high": 0.35,
+                "p_equivalence": 0.9998,
                 "sentence": "The difference +0.260 [+0.170, +0.350] is higher, as expected, by more than 0.05.",
             },
         ],

@@ -19,6 +19,7 @@ from eval.bootstrap import (
     paired,
     paired_interval,
     percentile_interval,
+    widened,
     widening,
 )
 from eval.outer_levels import between_cells, describe_levels, outer_noise
@@ -121,6 +122,18 @@ def test_interval_of_many_clusters_equals_a_slow_resampling_of_rows() -> None:
     assert (found.low, found.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]).tolist(), abs=0.06)
     assert found.n == 1600
     assert found.method == "bootstrap over 40 items and 40 countries"
+
+
+def test_stretched_percentiles_of_six_clusters_cover_as_they_should() -> None:
+    rng, covered = np.random.default_rng(0), np.zeros(2)
+    for _ in range(600):
+        replicates = cluster_counts(6, 400, rng) @ rng.normal(size=6) / 6
+        bounds = [percentile_interval(one) for one in (replicates, widened(replicates, 6))]
+        covered += [low <= 0 <= high for low, high in bounds]
+    plain, stretched = covered / 600  # standard error of 94%: 1 point
+    assert plain < 0.90
+    assert 0.91 < stretched < 0.975
+    assert np.isnan(widened(np.array([np.nan, 1.0, 3.0]), 9)).tolist() == [True, False, False]
 
 
 def test_widening_is_students_t() -> None:

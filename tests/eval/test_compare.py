@@ -98,6 +98,7 @@ def test_two_seeds_give_a_verdict(two_seeds: list[CellResult]) -> None:
     comparison = next(c for c in summary["comparisons"] if c["family"] == "primary")
     assert (comparison["arm"], comparison["against"], comparison["name"]) == ("match", "base", "js_distance")
     assert comparison["p_holm"] == comparison["p"] <= 0.05
+    assert verdict["p_equivalence"] > 0.9
     cells = [cell.scores("first_token")["value"] for cell in two_seeds]
     assert comparison["value"] == pytest.approx((cells[1].mean() + cells[2].mean()) / 2 - cells[0].mean())
     assert comparison["n"] == 30
@@ -117,7 +118,7 @@ def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], t
     )
     assert list(summary) == [
         "schema", "experiment", "created", "command", "not_a_result", "finding", "arms", "estimates", "comparisons",
-        "verdicts", "culture_map", "split", "training", "surveys", "exclusions", "provenance",
+        "effects", "verdicts", "culture_map", "split", "training", "surveys", "exclusions", "provenance",
     ]  # fmt: skip
     write_json(tmp_path / "summary.json", summary)
     back = read_json(tmp_path / "summary.json")
@@ -220,6 +221,19 @@ def test_arms_named_by_a_hypothesis_are_compared_and_groups_too(two_seeds: list[
     assert "first_token has no emd" in summary["verdicts"][1]["sentence"]
     with pytest.raises(ValueError, match="hypothesis 'closer' names arm 'base'; the arms are match"):
         run(two_seeds[1:], CLOSER)
+
+
+def test_a_verdict_of_equivalence_has_its_p(two_seeds: list[CellResult], tmp_path: Path) -> None:
+    twin = [write_cell(tmp_path, "twin", evidence(0.9, 0.1, 4 + seed), seed) for seed in (0, 1)]
+    same, strict = (
+        Hypothesis(f"within {margin}", "s", "first_token", "js_distance", "twin", "match", "same", margin)
+        for margin in (0.5, 1e-6)
+    )
+    within, beyond = run([*two_seeds, *twin], same, strict)[0]["verdicts"]
+    assert within["verdict"] == "EQUIVALENT"
+    assert within["p_equivalence"] == pytest.approx(1 / 401)  # the least that 400 draws can give
+    assert beyond["verdict"] == "INCONCLUSIVE"
+    assert beyond["p_equivalence"] > 0.025  # the same comparison against another margin
 
 
 def test_drift_is_asked_of_every_trained_cell(two_seeds: list[CellResult]) -> None:

@@ -217,6 +217,8 @@ def test_intervals_bracket_and_one_dilemma_has_none() -> None:
     assert found.low <= found.value <= found.high
     assert found.low < found.high
     assert "12 dilemmas" in found.method
+    rank = find(audit(drifting).estimates, "kendall_tau", "dialogue:neutral")
+    assert -1 <= rank.low <= rank.high <= 1
     alone = audit(by_value, limit=1)
     assert alone.settings["asked"] == 1
     assert all(math.isnan(e.low) and math.isnan(e.high) for e in alone.estimates)

@@ -120,6 +120,17 @@ def test_verdict_by_interval(expect: str, low: float, high: float, word: str) ->
     assert decide(hypothesis(expect), (low + high) / 2, low, high).verdict == word
 
 
+def test_equivalence_needs_its_p_and_the_p_the_interval() -> None:
+    assert decide(hypothesis("same"), 0.0, -0.05, 0.05, p_equivalence=0.02).verdict == "EQUIVALENT"
+    edge = decide(hypothesis("same"), 0.0, -0.05, 0.05, p_equivalence=0.0251)
+    assert (edge.verdict, edge.p_equivalence) == ("INCONCLUSIVE", 0.0251)
+    for draws in (99, 400, 1000):
+        for seed in range(200):
+            replicates = np.random.default_rng(seed).normal(0.02, 0.04, draws)
+            if equivalence_p(replicates, 0.1) <= 0.025:
+                assert zone(*percentile_interval(replicates), 0.1) == "same"
+
+
 def test_directed_verdict_needs_holm_and_seeds() -> None:
     assert decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.04).verdict == "SUPPORTED"
     lost = decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.06)

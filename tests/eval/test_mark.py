@@ -335,6 +335,20 @@ def test_intervals_resample_respondents_not_rows() -> None:
     assert np.isnan(again.mean("x", "c", ["a"], [np.nan]).value)
 
 
+def test_few_respondents_have_wider_intervals_within_the_bounds() -> None:
+    """Plain percentiles of six people's mean, 0.35 to 0.65, times sqrt(6/5) t_5 / 1.96; a gain may be below 0."""
+    ids, values = list("abcdef"), [0.2, 0.3, 0.45, 0.55, 0.7, 0.8]
+    again = Resamples.of(ids, 4000, np.random.default_rng(0))
+    low, high = np.quantile(again.counts @ values / 6, [0.025, 0.975])
+    found = again.mean("x", "c", ids, values)
+    assert found.high - found.low == pytest.approx(np.sqrt(6 / 5) * 2.570582 / 1.959964 * (high - low))
+    again_and_again = again.mean("x", "c", [*ids, *"aaaa"], [*values, *[0.2] * 4])
+    assert again_and_again.high - again_and_again.low > found.high - found.low  # as good as 3.3 people
+    rare = [0.0] * 5 + [1.0]
+    assert again.mean("x", "c", ids, rare).low == 0
+    assert again.mean("x", "c", ids, rare, least=-1.0).low < 0
+
+
 def test_the_same_seed_gives_the_same_audit_and_units_are_unique(sexes: Survey) -> None:
     first, second = run(scripted(by_sex), sexes), run(scripted(by_sex), sexes)
     pd.testing.assert_frame_equal(first.items, second.items)

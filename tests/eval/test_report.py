@@ -137,6 +137,14 @@ def test_every_estimate_over_all_units_stands_in_a_table(comparison: Path, page:
             assert "|".join((e["arm"], e["audit"], e["name"], e["group"], e["condition"])) in shown
 
 
+def test_what_a_reader_must_know_stands_where_it_is_shown(html: str) -> None:
+    tables = [part for part in html.split('<div class="box">') if ">Same neighbours</button>" in part]
+    assert tables
+    assert all("Same neighbours: biased towards 0 by noise" in part for part in tables)
+    assert "tests that it lies within): 1.000" in html
+    assert "cannot be told apart: no arm has recipe=dpo, adapter=lora." in html
+
+
 def test_all_numbers_are_embedded_exactly(comparison: Path, page: Page) -> None:
     embedded = json.loads(page.embedded)
     names = ("arm", "audit", "name", "group", "condition", "value", "low", "high", "n", "method")
