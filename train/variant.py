@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from data.files import digest, digest_files
 from data.leaks import Guard
+from data.memory import peak_gib
 from data.mixture import check_held_out, realised_diversity
-from data.models import ModelSpec, load_model, load_tokenizer, weights_hash
+from data.models import ModelSpec, device_for, load_model, load_tokenizer, weights_hash
 from data.packed_attention import padded_logits
 from data.prompts import Asking
 from data.records import Split, Survey, TrainingExample
@@ -184,18 +183,11 @@ def _spent(trainer: Trainer, run: RunContext) -> dict[str, float]:
         "steps": len(steps),
         "seconds": total["seconds"] + sum(step.get("reference_seconds", 0.0) for step in steps),
         "flops": total["computed_tokens"] * (4 * size + 2 * training) + reference * 2 * size,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_gib": peak_gib(device_for()),
         "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "learning_rate": float(trainer.args.learning_rate),
     }
 
 
 def _nothing_spent() -> dict[str, float]:
-    return dict.fromkeys(("examples", "steps", "tokens", "computed_tokens", "seconds", "flops", "peak_memory_bytes"), 0)
-
-
-def peak_memory_bytes() -> int:
-    """Most memory this process has held: on its GPU if it used one, else resident."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return dict.fromkeys(("examples", "steps", "tokens", "computed_tokens", "seconds", "flops", "peak_memory_gib"), 0)

@@ -19,11 +19,11 @@ import numpy.typing as npt
 import torch
 
 from data.files import digest
+from data.memory import is_out_of_memory
 from data.packed_attention import why_not_packed
 from eval.answers import TextAnswer, TextRequest
 from eval.backends.constraints import Constraint, Constraints
 from eval.backends.decoding import Decoder, PackedDecoder, PaddedDecoder, is_recurrent
-from eval.backends.memory import is_out_of_memory
 from eval.backends.sampling import choose
 
 GENERATOR = 1  # raise when the text of a request may change

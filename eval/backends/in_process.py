@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from data.files import digest
+from data.memory import peak_gib
 from data.models import ModelSpec, device_for
 from data.packing import pack
 from data.prompts import Asking, OptionPrompt, Renderer
@@ -27,7 +28,6 @@ from data.variant import load_variant
 from eval.answer_store import AnswerStore
 from eval.answers import Costs, Opened, OptionAnswer, Progress, TextAnswer, TextRequest, option_key
 from eval.backends.generation import TextGenerator
-from eval.backends.memory import peak_gib
 from eval.backends.scoring import OptionScorer
 from eval.backends.sharing import Processes, current
 from eval.backends.texts import TextShare, text_share

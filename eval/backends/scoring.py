@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from data.memory import is_out_of_memory
 from data.options import OptionTokens
 from data.packing import Tree, pack
 from data.prompts import OptionPrompt
 from eval.answers import OptionAnswer
-from eval.backends.memory import is_out_of_memory
 from eval.backends.ways import Asker
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from data.cached_prefixes import Group, grouped_logits, groups
+from data.memory import is_out_of_memory
 from data.packed_attention import packed_logits, plan, why_not_packed
 from data.packing import Tree
-from eval.backends.memory import is_out_of_memory
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 1.5e-2, torch.bfloat16: 0.12}
 PROOFS = 3  # prompts that are compared

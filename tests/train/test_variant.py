@@ -82,7 +82,7 @@ def test_match_full_moves_every_parameter_and_learns(
     assert (manifest["state"], spent["steps"], spent["examples"]) == ("trained", 30, 240)
     assert spent["tokens"] == sum(record["tokens"] for record in metrics) > 1.5 * spent["computed_tokens"] > 0
     assert spent["flops"] > 0
-    assert spent["peak_memory_bytes"] > 0
+    assert spent["peak_memory_gib"] > 0
     assert {path.suffix for path in (cell / "model").iterdir()} == {".safetensors", ".json", ".jinja"}
     assert not (cell / "checkpoints").exists()
     load_variant(cell, ModelSpec(str(tiny_model)), CPU)

@@ -1,4 +1,4 @@
-"""Memory: how much a process has held at most, and whether an error says that there was too little."""
+"""How much memory a process has held at most, and whether an error says that there was too little."""
 
 from __future__ import annotations
 
