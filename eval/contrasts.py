@@ -15,6 +15,8 @@ from eval.inference import Hypothesis, bootstrap_p, holm
 from eval.panels import STRATUM_GROUPS, stratum_group
 from eval.records import Comparison
 from eval.summaries import select
+from eval.these_items import on_these_items
+from eval.units import Units, shared
 from eval.variation import Cells, variation_differences
 
 AnswersOf = Callable[[pd.DataFrame], pd.DataFrame]
@@ -48,7 +50,8 @@ def contrasts(
         result = paired(a, b, rng, draws)
         if result.interval.n:
             key = (measure, group, condition)
-            found.append(_comparison(arm, against, audit, key, result.interval, result.replicates))
+            here = on_these_items([Units.of(part) for part in shared([a, b])], (1.0, -1.0), rng, draws)
+            found.append(_comparison(arm, against, audit, key, result.interval, result.replicates, here))
     if answers is not None:
         for one, replicates in variation_differences(
             tables(arm, audit, answers), tables(against, audit, answers), rng, draws
@@ -75,14 +78,20 @@ def _names(scores: pd.DataFrame) -> list[Name]:
 
 
 def _comparison(
-    arm: Arm, against: Arm, audit: str, key: Name, interval: Interval, replicates: FloatArray
+    arm: Arm,
+    against: Arm,
+    audit: str,
+    key: Name,
+    interval: Interval,
+    replicates: FloatArray,
+    here: tuple[float, float] = (float("nan"), float("nan")),
 ) -> tuple[Comparison, FloatArray]:
     name, group, condition = key
     value, low, high, n, method = interval
     replicates = replicates if np.isfinite(low) else np.empty(0)
     p, nan = bootstrap_p(replicates), float("nan")
     made = Comparison(
-        arm.name, against.name, audit, name, group, condition, value, low, high, n, method, p, nan, "exploratory"
+        arm.name, against.name, audit, name, group, condition, value, low, high, n, method, p, nan, "exploratory", *here
     )
     return made, replicates
 

@@ -86,7 +86,7 @@ def closeness(where: str, rows: Sequence[Comparison], group: str, estimates: Est
         value = _find(estimates, row.arm, MEASURE, group)
         level_of = f"{value.value:.2f}, " if value and math.isfinite(value.value) else ""
         bounds = "" if math.isnan(row.low) else f" [{signed(row.low, 2)}, {signed(row.high, 2)}]"
-        parts.append(f"{row.arm} {_verb(row)} ({level_of}difference {signed(row.value, 2)}{bounds})")
+        parts.append(f"{row.arm} {_verb(row)} ({level_of}difference {signed(row.value, 2)}{bounds}{_here(row)})")
     noise = "; ".join(dict.fromkeys(row.method.replace("; ", ", ") for row in rows))
     return (
         f"{where}, mean JS distance to people against {against}{level}: {', '.join(parts)}; "
@@ -100,6 +100,14 @@ def _verb(row: Comparison) -> str:
     if row.high < 0:
         return "is closer"
     return "is further away" if row.low > 0 else "cannot be told apart"
+
+
+def _here(row: Comparison) -> str:
+    """Whether these very questions say more than the interval for questions at large; "" where they don't."""
+    if not (row.low <= 0 <= row.high) or row.low_here <= 0 <= row.high_here or math.isnan(row.low_here):
+        return ""
+    verb = "closer" if row.high_here < 0 else "further away"
+    return f"; on these very questions {verb}, [{signed(row.low_here, 2)}, {signed(row.high_here, 2)}] over countries"
 
 
 def _find(estimates: Estimates, arm: str, name: str, group: str = "all") -> Estimate | None:

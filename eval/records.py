@@ -50,7 +50,10 @@ class AuditResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Arm minus `against`, paired by item and group. `p` is two-sided; `p_holm` is set within the primary family."""
+    """Arm minus `against`, paired by item and group. `p` is two-sided; `p_holm` is set within the primary family.
+
+    `low_here` and `high_here` are the interval with the items held fixed (`eval.these_items`); NaN where there is none.
+    """
 
     arm: str
     against: str
@@ -66,6 +69,8 @@ class Comparison:
     p: float
     p_holm: float
     family: str
+    low_here: float = float("nan")
+    high_here: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,7 @@ def comparison_table(summary: Summary, rows: Sequence[Mapping[str, Any]], captio
         Column("Over", numeric=False),
         Column("Asked with", numeric=False),
         Column("Difference"),
+        Column("On these questions", "", "The interval over countries alone, for the questions that were asked."),
         Column("p", "", "Two-sided bootstrap p-value."),
         Column("p, Holm", "", "Corrected for the number of primary comparisons; exploratory ones have none."),
         Column("n"),
@@ -227,7 +228,10 @@ def comparison_table(summary: Summary, rows: Sequence[Mapping[str, Any]], captio
     for row in rows:
         what, difference, n, method = _signed_cells(row)
         p = (_p(row.get("p")), _p(row.get("p_holm")))
-        cells = (words(row["arm"]), words(row["against"]), *map(words, what), difference, *p, n, method)
+        share = wording.measure(row["name"], row["audit"]).share
+        low, high = (as_float(row.get(name)) for name in ("low_here", "high_here"))
+        here = Cell(wording.interval(low, high, share) or DASH, sort=low if math.isfinite(low) else None)
+        cells = (words(row["arm"]), words(row["against"]), *map(words, what), difference, here, *p, n, method)
         found.append(Row(cells, summary.series(row["arm"]) if row["arm"] in summary.arms else None))
     names = list(dict.fromkeys(row["name"] for row in rows))
     return Table(caption, columns, tuple(found), _notes(columns, (), names))
