@@ -148,6 +148,8 @@ def _packed_tree_attention(
     **unused: Any,
 ) -> tuple[torch.Tensor, None]:
     """Query (1, heads, nodes, d), key and value (1, kv heads, nodes, d) → (1, nodes, heads, d)."""
+    if attention_mask is not None:
+        raise ValueError(f"{type(module).__name__} makes a mask of its own, which packed trees cannot follow")
     _, heads, nodes, width = query.shape
     kv_heads = key.shape[1]
     count, length = packed_tree.keys.shape

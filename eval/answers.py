@@ -8,6 +8,7 @@ interrupted audit goes on where it was and gets the same answers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -59,7 +60,9 @@ class TextRequest:
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if self.seed < 0 or self.repeat < 0:
+            raise ValueError(f"seed and repeat must be 0 or more, got {self.seed} and {self.repeat}")
+        if not 0 <= self.temperature < math.inf or not 0 < self.top_p <= 1:
             found = f"temperature {self.temperature}, top_p {self.top_p}"
             raise ValueError(f"temperature must be 0 or more and top_p in (0, 1], got {found}")
         if "" in self.stop:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.served import is_served
 from launch.process import threads_for, usable_cores
 from launch.tracking import logged_in, resolve_mode
 
@@ -45,7 +46,9 @@ class Finding:
 
 
 def examine(overrides: Sequence[str], deep: bool = False) -> Iterator[Finding]:
-    """All findings, the quick ones first. `deep` loads the model and checks its scoring against a plain pass."""
+    """All findings, the quick ones first. `deep` loads the model and checks its scoring against a plain pass,
+    or asks a served one a question.
+    """
     yield _python()
     yield from _libraries()
     yield from _machine()
@@ -122,7 +125,8 @@ def _configuration(overrides: Sequence[str], deep: bool) -> Iterator[Finding]:
             yield Finding("fail", "configuration", str(error))
             return
     if deep:
-        yield _scoring(asked.cells[0])
+        config = asked.cells[0]
+        yield _serving(config) if is_served(str(config["model"]["source"])) else _scoring(config)
 
 
 def _people(survey: dict[str, object]) -> Iterator[Finding]:
@@ -151,3 +155,21 @@ def _scoring(config: dict[str, object]) -> Finding:
         return Finding("fail", "scoring", f"{said}: audits of this model cannot be trusted")
     slower = "; ".join(f"{way} because {reason}" for way, reason in found.ways.items() if reason)
     return Finding("warn" if slower else "ok", "scoring", f"{said}. Slower than packed: {slower}" if slower else said)
+
+
+def _serving(config: dict[str, object]) -> Finding:
+    """Whether the configured server answers, asked once."""
+    from launch.selftest import check_serving
+
+    try:
+        answer, costs = check_serving(config)
+    except (ValueError, OSError) as error:
+        return Finding("fail", "scoring", str(error))
+    said = (
+        f"asked one question in {costs.requests} requests of {costs.prompt_tokens} prompt tokens together: its labels"
+    )
+    return Finding(
+        "ok",
+        "scoring",
+        f"{said} got {answer.option_mass:.2f} of the probability, unseen is at most {answer.missing_mass:.2f}",
+    )

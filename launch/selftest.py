@@ -1,10 +1,16 @@
-"""Does the fast scoring say what a plain forward pass says, on the model, survey and device that are configured?"""
+"""Does the fast scoring say what a plain forward pass says, on the model, survey and device that are configured?
+
+Of a served model: does it answer at all, and how?
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,9 +20,11 @@ from data.models import ModelSpec, device_for, dtype_for, fetch, load_model, loa
 from data.options import OptionTokens
 from data.prompts import Asking, OptionPrompt, Renderer, orders
 from data.records import Group
+from eval.answer_store import AnswerStore
+from eval.answers import Backend, Costs, OptionAnswer
 from eval.backends.in_process import TransformersAnswerer
 from eval.backends.ways import tolerance
-from launch.build import build_as
+from launch.build import build, build_as
 from launch.people import people
 
 
@@ -60,6 +68,21 @@ def check_scoring(config: Mapping[str, Any], prompts: int = 12) -> Scoring:
         ways=answerer.ways,
         precision=f"{str(dtype).removeprefix('torch.')} on {device.type}",
     )
+
+
+def check_serving(config: Mapping[str, Any]) -> tuple[OptionAnswer, Costs]:
+    """What the configured server answers to the first question of the configured survey, and what that cost. Nothing
+    is kept. Raises ValueError or OSError where it does not answer, or with none of the question's labels.
+    """
+    backend: Backend = build(config["backend"], "backend")
+    spec, asking = build_as(ModelSpec, config["model"], "model"), build_as(Asking, config["prompt"], "prompt")
+    with (
+        TemporaryDirectory() as folder,
+        closing(AnswerStore(Path(folder) / "answers.sqlite")) as store,
+        backend.open(Path(folder), spec, asking, store) as opened,
+    ):
+        (answer,) = opened.answerer.score(_questions(config, opened.renderer, 1))
+        return answer, opened.answerer.costs
 
 
 def _questions(config: Mapping[str, Any], renderer: Renderer, prompts: int) -> list[OptionPrompt]:

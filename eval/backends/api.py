@@ -7,21 +7,20 @@ it may change it behind that name. Fix a dated model name, or `model.revision` t
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from data.models import ModelSpec
 from data.prompts import Asking, Renderer
 from data.served import SERVED, served_weights
 from eval.answer_store import AnswerStore
 from eval.answers import Opened
-from eval.backends.api_client import Client
+from eval.backends.api_client import Client, is_here
 from eval.backends.served import ServedAnswerer
 from eval.backends.wire import Wire
 
@@ -51,6 +50,8 @@ class OpenAICompatible:
 
     def __post_init__(self) -> None:
         self._client("")
+        if self.api_key_env and not re.fullmatch(r"[A-Za-z_]\w*", self.api_key_env, re.ASCII):
+            raise ValueError("api_key_env must be the name of an environment variable that holds the key, not the key")
         for name, value in (("top_logprobs", self.top_logprobs), ("samples", self.samples)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -71,7 +72,7 @@ class OpenAICompatible:
                 "prompt.style chat needs the model's own template, which a served model keeps to itself: "
                 "set prompt=native (the server applies it) or prompt=completion"
             )
-        self._key()
+        self._client(self._key())
 
     @contextmanager
     def open(self, cell: Path, spec: ModelSpec, asking: Asking, store: AnswerStore) -> Iterator[Opened]:
@@ -87,8 +88,8 @@ class OpenAICompatible:
         return Client(self.base_url, key, self.concurrency, self.timeout, self.retries, self.longest_wait)
 
     def _key(self) -> str:
-        key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
-        if self.api_key_env and not key and not _is_here(self.base_url):
+        key = os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+        if self.api_key_env and not key and not is_here(self.base_url):
             missing = PermissionError(
                 f"the environment variable {self.api_key_env} is not set: it must hold the key for {self.base_url} "
                 "(backend.api_key_env names another; empty: the server needs none)"
@@ -100,11 +101,3 @@ class OpenAICompatible:
 
 def _is_price(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _is_here(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

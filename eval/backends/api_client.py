@@ -1,8 +1,8 @@
 """HTTP to an OpenAI-compatible server: many requests at once, retries that wait as the server asks, no key in sight.
 
-What passes (408, 409, 429, 5xx, time-outs, cut connections, bodies that are no JSON) is tried again after an
-exponentially growing random wait, or after the server's own Retry-After. Anything else fails at once with the server's
-words. Replies are handed over one by one as they arrive, so that the caller can store each before the next.
+What passes (408, 409, 429, 5xx, time-outs, cut connections, bodies that are no answer) is tried again after an
+exponentially growing random wait, and not before the server's own Retry-After. Anything else fails at once with the
+server's words. Replies are handed over one by one as they arrive, so that the caller can store each before the next.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import email.utils
 import errno
+import ipaddress
 import itertools
 import logging
 import time
@@ -60,7 +61,8 @@ class Job:
 class Client:
     """A server and how it is treated. `concurrency` requests are under way at once, each takes at most `timeout`
     seconds and is tried at most 1 + `retries` times; a server that asks for a longer wait than `longest_wait` seconds
-    is not waited for. `key` goes into the Authorization header and nowhere else.
+    is not waited for. `key` goes into the Authorization header and nowhere else. A server on this machine is asked
+    directly, whatever proxy the environment names.
     """
 
     base_url: str
@@ -77,6 +79,8 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             wanted = "an http(s) address such as http://localhost:8000/v1"
             raise ValueError(f"base_url must be {wanted}, got {self.base_url!r}")
+        if not (self.key.isascii() and self.key.isprintable()):  # the HTTP library would say it with the key
+            raise ValueError("the key holds a character that no HTTP header may hold, such as a line break")
         for name, value, least in (("concurrency", self.concurrency, 1), ("retries", self.retries, 0)):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -113,7 +117,10 @@ class Client:
     async def _connected(self) -> AsyncIterator[httpx.AsyncClient]:
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         limits = httpx.Limits(max_connections=self.concurrency)
-        async with httpx.AsyncClient(headers=headers, timeout=self.timeout, limits=limits) as connection:
+        direct = is_here(self.base_url)
+        async with httpx.AsyncClient(
+            headers=headers, timeout=self.timeout, limits=limits, trust_env=not direct
+        ) as connection:
             yield connection
 
     async def _one(self, connection: httpx.AsyncClient, job: Job, costs: Costs) -> tuple[Any, Reply]:
@@ -146,16 +153,16 @@ class Client:
                 response = await connection.post(f"{self.base_url.rstrip('/')}{job.path}", json=job.body)
         except TimeoutError as error:
             raise PassingError(f"no answer within {self.timeout:g} s") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise PassingError(f"{type(error).__name__}: {error}") from error
         if response.is_success:
             try:
                 reply = response.json()
             except ValueError as error:
                 raise PassingError(f"a body that is no JSON: {self._shown(response)!r}") from error
-            if not isinstance(reply, dict) or not reply.get("choices"):
-                raise PassingError(f"a reply without choices: {self._shown(response)!r}")
-            return reply
+            if fault := _fault(reply):
+                raise PassingError(f"{fault}: {self._shown(response)!r}")
+            return reply  # type: ignore[no-any-return]
         said = f"{response.status_code} {response.reason_phrase}: {self._shown(response)}"
         used_up = response.status_code == 429 and "insufficient_quota" in response.text
         if used_up or not (response.status_code in PASSING or response.status_code >= 500):
@@ -170,9 +177,8 @@ class Client:
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, PassingError) and error.wait is not None:
-            return error.wait
-        return wait_random_exponential(FIRST_WAIT_SECONDS, self.longest_wait)(state)
+        least = (error.wait or 0.0) if isinstance(error, PassingError) else 0.0
+        return max(least, wait_random_exponential(FIRST_WAIT_SECONDS, self.longest_wait)(state))
 
     def _shown(self, response: httpx.Response) -> str:
         """The server's words, short and without the key, which some servers repeat."""
@@ -186,11 +192,34 @@ class Client:
         return (text.replace(self.key, "…") if self.key else text)[:SHOWN]
 
 
+def is_here(base_url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _fault(reply: Any) -> str:
+    """What is wrong with the JSON of a reply that claims success; "" where it answers. Gateways report errors of the
+    servers behind them so, at the top or inside of the choice.
+    """
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        return "a reply without choices"
+    if reply.get("error") or choice.get("error") or choice.get("finish_reason") == "error":
+        return "an error in a reply"
+    answers = isinstance(choice["message"], dict) if "message" in choice else "text" in choice
+    return "" if answers else "a choice without text"
+
+
 def retry_after(header: str, now: float | None = None) -> float | None:
     """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3: seconds or an HTTP date); None where it says
     nothing readable.
     """
-    if header.strip().replace(".", "", 1).isdigit():
+    if header.isascii() and header.strip().replace(".", "", 1).isdigit():
         return float(header)
     try:
         then = email.utils.parsedate_to_datetime(header).timestamp()

@@ -25,6 +25,7 @@ from eval.answers import TextAnswer, TextRequest
 from eval.backends.constraints import Constraint, Constraints
 from eval.backends.decoding import Decoder, PackedDecoder, PaddedDecoder, is_recurrent
 from eval.backends.sampling import choose
+from eval.backends.ways import unfit
 
 GENERATOR = 1  # raise when the text of a request may change
 log = logging.getLogger(__name__)
@@ -78,10 +79,11 @@ class TextGenerator:
     def answer(self, prompts: Sequence[Sequence[int]], requests: Sequence[TextRequest]) -> list[TextAnswer]:
         """One text for each prompt (token ids) and request.
 
-        Raises as `Constraints.start` does, and ValueError for a request with both a schema and stop strings.
+        Raises as `Constraints.start` does, and ValueError for a request with both a schema and stop strings and for a
+        model whose logits are not numbers.
         """
         longest = max(len(prompt) + request.max_tokens for prompt, request in zip(prompts, requests, strict=True))
-        reason = why_not_packed(self._model, longest)
+        reason = why_not_packed(self._model, longest) or unfit(self._model, prompts, self._device)
         if reason and reason != self._warned:
             log.warning("texts are generated in padded batches, prompts not packed, because %s", reason)
             self._warned = reason
@@ -131,6 +133,8 @@ class TextGenerator:
     def _run(self, decoder: Decoder, rows: list[_Row]) -> None:
         self.computed += decoder.computed
         while True:
+            if decoder.logits.isnan().any():
+                raise ValueError("the model's logits are not numbers (NaN); its output is not usable")
             vocabulary = decoder.logits.shape[1]
             tokens = choose(
                 decoder.logits,

@@ -129,7 +129,7 @@ class Vllm:
         deadline = time.monotonic() + self.start_timeout
         while process.poll() is None and time.monotonic() < deadline:
             with suppress(httpx.TransportError):
-                if httpx.get(health, timeout=5.0).is_success:
+                if httpx.get(health, timeout=5.0, trust_env=False).is_success:
                     return
             time.sleep(POLL_SECONDS)
         what = (

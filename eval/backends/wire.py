@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from data.options import FORMS, OptionTokens
 from data.prompts import OptionPrompt, Renderer
 from eval.answers import OptionAnswer, TextAnswer, TextRequest
 
+UNTOLD = -9999.0  # what OpenAI and vLLM write for "very unlikely" instead of a log-probability
 CHAT, COMPLETIONS = "/chat/completions", "/completions"
 Body = dict[str, Any]
 Listed = tuple[str, float]
@@ -165,16 +166,17 @@ def _first_token(choice: Mapping[str, Any]) -> tuple[list[Listed], Listed | None
     """(most probable tokens, drawn token) at the first place of a reply; None without log-probabilities.
 
     Reads the chat endpoint's form and that of completions; a reply that ended before its first token lists nothing.
+    A token whose log-probability is not told counts as not listed.
     """
     logprobs = choice.get("logprobs")
-    if not logprobs:
+    if not logprobs or not isinstance(logprobs, Mapping):
         return None
     if "content" in logprobs:
         if logprobs["content"] is None:
             return None
         for first in logprobs["content"]:
             top = [(one["token"], one["logprob"]) for one in first.get("top_logprobs") or []]
-            return (top, (first["token"], first["logprob"])) if top else None
+            return (_told(top), next(iter(_told([(first["token"], first["logprob"])])), None)) if top else None
         return [], None
     lists = logprobs.get("top_logprobs")
     if lists is None:
@@ -182,4 +184,8 @@ def _first_token(choice: Mapping[str, Any]) -> tuple[list[Listed], Listed | None
     if not lists:
         return [], None
     tokens, values = logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []
-    return list((lists[0] or {}).items()), (tokens[0], values[0]) if tokens and values else None
+    return _told((lists[0] or {}).items()), next(iter(_told(zip(tokens[:1], values[:1], strict=False))), None)
+
+
+def _told(listed: Iterable[tuple[str, float | None]]) -> list[Listed]:
+    return [(token, value) for token, value in listed if value is not None and value > UNTOLD]

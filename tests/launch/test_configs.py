@@ -9,10 +9,15 @@ import pytest
 import yaml
 
 import conf
+from data.prompts import Asking, Renderer
 from data.records import Survey
 from data.survey_file import write_survey_file
+from eval.answers import TextRequest
+from eval.backends.api import OpenAICompatible
+from eval.backends.wire import Wire
 from launch.arms import ask
 from launch.asked import Asked
+from launch.build import build
 from launch.cells import Cell
 from launch.check import check_cells
 from launch.cli import main
@@ -129,6 +134,17 @@ def test_misspelt_knobs_in_a_users_own_file_are_refused(tmp_path: Path) -> None:
         pytest.raises(ValueError, match=r"recipe\.learning_rte.*did you mean 'learning_rate'"),
     ):
         compose_cells(own, ["recipe=mine"])
+
+
+def test_claude_is_not_asked_with_both_temperature_and_top_p(composer: Composer) -> None:
+    """Claude Opus 4.1, Sonnet 4.5 and later refuse such a request (400)."""
+    backend: OpenAICompatible = build(
+        composer(["recipe=none", "model=claude", "backend=anthropic"])["backend"], "backend"
+    )
+    wire = Wire("claude", Renderer(Asking(style="native")), backend.top_logprobs, backend.extra or {})
+    body = wire.text_body(TextRequest("[]"))
+    assert body["temperature"] == 1.0
+    assert "top_p" not in body
 
 
 def test_values_of_the_wrong_kind_are_refused(composer: Composer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ from data.models import load_model
 from data.records import Survey
 from data.survey_file import write_survey_file
 from launch.doctor import Finding, examine
+
+_spec = importlib.util.spec_from_file_location(
+    "serving", Path(__file__).parents[1] / "eval" / "backends" / "serving.py"
+)
+assert _spec
+assert _spec.loader
+serving = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(serving)
 
 
 @pytest.fixture
@@ -79,5 +88,26 @@ def test_wrong_answers_are_a_failure(overrides: list[str], monkeypatch: pytest.M
 
     changed(monkeypatch, shift)
     found = scoring(overrides)
+    assert found.level == "warn"
+    assert "Slower than packed" in found.said
+    monkeypatch.setattr("eval.backends.ways.unfit", lambda *_: "")
+    found = scoring(overrides)
     assert found.level == "fail"
     assert "cannot be trusted" in found.said
+
+
+def test_a_served_model_is_asked_a_question(
+    overrides: list[str], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serving.ModelServer(serving.decided(tiny_model, tmp_path / "decided")) as server:
+        source = [*overrides[2:], "recipe=none", "model=served", "model.source=api:tiny", "backend=api"]
+        found = scoring([*source, f"backend.base_url={server.base_url}"])
+        assert found.level == "ok"
+        assert found.said.startswith("asked one question in 1 requests of ")
+        assert server.requests == 1
+        refused = scoring(
+            [*source[:-2], "model.source=api:other", "backend=api", f"backend.base_url={server.base_url}"]
+        )
+    assert refused.level == "fail"
+    assert "The model 'other' does not exist" in refused.said

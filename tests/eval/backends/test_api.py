@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -206,6 +207,76 @@ def test_what_cannot_succeed_fails_at_once_without_the_key(
     assert KEY not in caplog.text
     assert server.requests == 1
     assert server.authorizations == {f"Bearer {KEY}"}
+
+
+ANSWER = {"message": {"content": "yes"}, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"error": {"message": "the provider broke"}, "choices": [ANSWER]},
+        {"choices": [{"message": {"content": ""}, "finish_reason": "error", "error": {"message": "broke"}}]},
+        {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]},
+        {"choices": [{"message": None, "finish_reason": "stop"}]},
+        {"choices": [{}]},
+        {"choices": [None]},
+        {"choices": {}},
+        {"choices": []},
+        [],
+    ],
+)
+def test_an_error_that_comes_as_a_success_is_no_answer(
+    server: Any, opened: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eval.backends.api_client.FIRST_WAIT_SECONDS", 0.01)
+    whole, said = server.complete, [reply]
+    server.complete = lambda path, body: said.pop() if said else whole(path, body)
+    subject = opened()
+    (answer,) = subject.generate([TextRequest('[{"role": "user", "content": "Is it?"}]', max_tokens=3)])
+    assert answer.tokens == 3
+    assert subject.costs.retries == 1
+
+
+def test_a_reply_that_cannot_be_unpacked_is_tried_again(
+    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+    post = httpx.AsyncClient.post
+
+    async def broken(self: httpx.AsyncClient, *given: Any, **more: Any) -> httpx.Response:
+        tries.append(given)
+        if len(tries) == 1:
+            raise httpx.DecodingError("incorrect header check")
+        return await post(self, *given, **more)
+
+    monkeypatch.setattr(httpx.AsyncClient, "post", broken)
+    assert len(opened().score(prompts[:1])) == 1
+    assert len(tries) == 2
+
+
+def test_a_server_on_this_machine_is_asked_past_a_proxy(
+    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert len(opened(retries=0).score(prompts[:1])) == 1
+
+
+def test_a_key_from_a_file_with_windows_line_ends_is_used(
+    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("B_KEY", f"{KEY}\r\n")
+    opened(api_key_env="B_KEY").score(prompts[:1])
+    assert server.authorizations == {f"Bearer {KEY}"}
+
+
+def test_a_key_in_place_of_its_variable_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="api_key_env must be the name of an environment variable") as refused:
+        OpenAICompatible(api_key_env=KEY)
+    assert KEY not in str(refused.value)
 
 
 def test_a_server_that_asks_for_a_long_wait_is_given_up(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,23 @@ def test_an_error_that_is_not_about_memory_is_raised(
     monkeypatch.setattr(generation, "PackedDecoder", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(model, tokenizer, requests())
+
+
+def test_a_model_that_gives_no_numbers_is_an_error_and_no_text(tiny_model: Path, tokenizer: Any) -> None:
+    broken: Any = load_model(tiny_model, torch.float32)
+    with torch.no_grad():
+        broken.model.norm.weight.fill_(torch.nan)
+    request = TextRequest("Is it", max_tokens=3)
+    with pytest.raises(ValueError, match="logits are not numbers"):
+        TextGenerator(broken, tokenizer).answer([tokenizer.encode("Is it")], [request])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"temperature": math.nan}, {"temperature": math.inf}, {"top_p": math.nan}, {"seed": -1}, {"repeat": -1}]
+)
+def test_a_request_that_means_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TextRequest("Is it", **wrong)
 
 
 def test_bad_arguments_are_named(model: Any, tokenizer: Any) -> None:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from data.packing import pack
+from eval.backends import ways
 from eval.backends.ways import Asker
 
 CPU = torch.device("cpu")
@@ -60,6 +61,36 @@ def test_an_adapter_stays_unmerged_and_counts() -> None:
     assert largest_difference(asker, prompts()) < 1e-4
     assert asker.used == {"packed trees": ""}
     assert (adapted(input_ids=torch.tensor(prompts()[:1])).logits - before).abs().max() > 1e-2
+
+
+def test_a_model_with_a_mask_of_its_own_is_not_packed(caplog: pytest.LogCaptureFixture) -> None:
+    """Doge adds a bias that depends on the values to its mask, and announces nothing that would tell."""
+    caplog.set_level(logging.WARNING)
+    model = made("doge")
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.mul_(8 if "proj" in name else 5 if "lm_head" in name else 1)
+            if name.endswith(".A"):
+                value.normal_()
+    asker = Asker(model, CPU)
+    assert largest_difference(asker, prompts()) < 1e-4
+    assert "makes a mask of its own" in asker.used["cached prefixes"]
+
+
+def test_a_model_that_passes_no_plan_on_is_not_packed() -> None:
+    asker = Asker(made("nemotron"), CPU)
+    assert largest_difference(asker, prompts()) < 1e-4
+    assert "takes no packed trees (TypeError" in asker.used["cached prefixes"]
+
+
+def test_a_model_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = []
+    alone = ways._plain
+    monkeypatch.setattr(ways, "_plain", lambda model, *rest: plain.append(model) or alone(model, *rest))
+    model = made("llama")
+    for _ in range(2):
+        assert largest_difference(Asker(model, CPU), prompts(), 40) < 1e-4
+    assert plain == [model]
 
 
 def test_a_window_shorter_than_a_prompt_means_cached_prefixes(caplog: pytest.LogCaptureFixture) -> None:

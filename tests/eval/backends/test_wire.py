@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.backends.wire import label_answer, label_of
+from data.prompts import Asking, OptionPrompt, Renderer
+from eval.backends.wire import Wire, label_answer, label_of
 
 
 @given(
@@ -41,6 +42,36 @@ def test_label_answer_by_hand() -> None:
     np.testing.assert_allclose(answer.probabilities, [0.75, 0.25, 0])
     assert answer.option_mass == pytest.approx(0.8)
     assert answer.missing_mass == pytest.approx(min(1 - 0.86, 6 * 0.05))  # "(A", " B", "(B", "C", " C", "(C"
+
+
+@pytest.mark.parametrize("untold", [-9999.0, None])
+def test_a_drawn_label_whose_probability_is_not_told_counts_as_not_listed(untold: float | None) -> None:
+    """OpenAI writes -9999 for a drawn token that is not among the most probable ones."""
+    top = [{"token": "x", "logprob": math.log(0.7)}, {"token": "A", "logprob": math.log(0.2)}]
+    first = {"token": "B", "logprob": untold, "top_logprobs": [*top, {"token": "y", "logprob": untold}]}
+    wire, prompt = Wire("m", Renderer(Asking(style="native")), 2, {}), OptionPrompt("[]", ("A", "B"))
+    answer = wire.read_options({"choices": [{"logprobs": {"content": [first]}}]}, prompt)
+    told = wire.read_options(
+        {"choices": [{"logprobs": {"content": [{**first, "token": "x", "logprob": -0.4}]}}]}, prompt
+    )
+    assert answer is not None
+    assert told is not None
+    assert answer.probabilities.tolist() == [1, 0]
+    assert answer.missing_mass == told.missing_mass == pytest.approx(0.1)
+    completions = {
+        "tokens": ["B"],
+        "token_logprobs": [untold],
+        "top_logprobs": [{"x": math.log(0.7), "A": math.log(0.2)}],
+    }
+    wire = Wire("m", Renderer(Asking(style="completion")), 2, {})
+    answer = wire.read_options({"choices": [{"logprobs": completions}]}, prompt)
+    assert answer is not None
+    assert answer.missing_mass == pytest.approx(0.1)
+
+
+def test_log_probabilities_of_no_known_form_are_none() -> None:
+    wire = Wire("m", Renderer(Asking(style="native")), 2, {})
+    assert wire.read_options({"choices": [{"logprobs": [-0.1]}]}, OptionPrompt("[]", ("A", "B"))) is None
 
 
 def test_labels_are_recognised_in_their_forms_only() -> None:
