@@ -24,6 +24,7 @@ N = 8
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _CHARACTER = re.compile(rf"[{_UNSPACED}]")
+_MARKS = ("Mn", "Mc", "Me", "Cf")
 
 
 class Leak(NamedTuple):
@@ -35,12 +36,17 @@ class Leak(NamedTuple):
 
 
 def tokens(text: str) -> list[str]:
-    """Words without case, accents and punctuation; single characters of scripts that put no space between words
-    (Chinese, Japanese, Thai, Lao, Khmer, Burmese).
+    """Words without case, accents, vowel signs, invisible characters and punctuation; single characters of scripts that
+    put no space between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese).
     """
     if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not _is_mark(c))
     return _TOKEN.findall(text.casefold())
+
+
+def _is_mark(c: str) -> bool:
+    """Accents, vowel signs (of Devanagari, Tamil …) and soft hyphens, which are no letters and part no words."""
+    return unicodedata.category(c) in _MARKS and (unicodedata.combining(c) > 0 or not _CHARACTER.match(c))
 
 
 def find_leaks(texts: Sequence[str], items: Iterable[Item], n: int = N, known: Iterable[str] = ()) -> list[Leak]:

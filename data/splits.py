@@ -98,7 +98,7 @@ def named_split(
         kind = side.rpartition("_")[2]
         there = sorted(survey.by_id) if kind == "items" else survey.countries
         patterns = names if kind == "items" else [_code(country) for country in names]
-        found = {pattern: [one for one in there if fnmatchcase(one, pattern)] for pattern in patterns}
+        found = {pattern: _matching(there, pattern) for pattern in patterns}
         excluded[f"{kind} of split {name!r} that the survey lacks"] += sum(not matches for matches in found.values())
         sides[side] = tuple(sorted({one for matches in found.values() for one in matches}))
         if not sides[side]:
@@ -170,12 +170,17 @@ def _code(name: str) -> str:
     return name if any(c in name for c in "*?[") else iso3(name)
 
 
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    """The name itself, which may hold brackets (`Q1[SQ001]`), else all that the shell pattern fits."""
+    return [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
+
+
 def _pins(kind: str, known: Sequence[str], train: Sequence[str], held_out: Sequence[str]) -> dict[str, bool]:
     """Name → whether it is pinned to the held-out side."""
     pins: dict[str, bool] = {}
     for held, patterns in ((False, train), (True, held_out)):
         for pattern in patterns:
-            matches = [name for name in known if fnmatchcase(name, pattern)]
+            matches = _matching(known, pattern)
             if not matches:
                 nearest = difflib.get_close_matches(pattern, known, n=1, cutoff=0)
                 hint = f"; the nearest is {nearest[0]!r}" if nearest else ""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -34,6 +35,7 @@ from data.waves import latest
 
 FORMAT, VERSION = "polyphony-survey", 1
 SHARE_TOLERANCE = 0.01
+MOST_PEOPLE = 10**12
 
 _REQUIRED = ("item", "question", "options", "ordered", "country")
 _WORDING = ("item", "question", "options", "language")
@@ -55,7 +57,8 @@ def read_survey_file(path: Path) -> Survey:
     made: dict[tuple[str, Group, str], tuple[AnswerDistribution, str]] = {}
     seen_sources: dict[str, Source] = {}
     for where, row in lines:
-        first, first_where = items.get(row.get("item", ""), (None, ""))
+        name = row.get("item")
+        first, first_where = items.get(name, (None, "")) if isinstance(name, str) else (None, "")
         translates = first is not None and row.get("language", "en") != first.language
         _check_fields(where, row, _WORDING if translates else _REQUIRED)
         if first is not None and translates:
@@ -79,9 +82,8 @@ def read_survey_file(path: Path) -> Survey:
                 f"{where}, field 'item': item {item.id!r} for {answer.group.label} was given already in "
                 f"{earlier.removeprefix(f'{path}, ')}; expected each item × group once a year"
             )
-        name = row.get("source", "")
-        if name:
-            seen_sources.setdefault(name, Source(name, name, name, row.get("terms", "")))
+        if source := row.get("source", ""):
+            seen_sources.setdefault(source, Source(source, source, source, row.get("terms", "")))
     if not made:
         raise ValueError(f"{path} holds a header but no distribution: expected one a line")
     found = tuple(answer for answer, _ in made.values())
@@ -149,7 +151,7 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 continue
             try:
                 row = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{where}: not a JSON object on one line: {error}") from error
             if not isinstance(row, dict):
                 raise ValueError(f"{where}: found {_short(row)}, expected a JSON object")
@@ -247,8 +249,9 @@ def _refuse_change(where: str, path: Path, item: str, found: Any, first: Any, fi
     """Raise ValueError where a later line words an item otherwise than an earlier one."""
     if found != first:
         field = next(name for name, value in asdict(found).items() if value != asdict(first)[name])
+        named = "source" if field == "survey" else field
         raise ValueError(
-            f"{where}, field {field!r}: found {getattr(found, field)!r}, but item {item!r} has "
+            f"{where}, field {named!r}: found {getattr(found, field)!r}, but item {item!r} has "
             f"{getattr(first, field)!r} in {first_where.removeprefix(f'{path}, ')}"
         )
 
@@ -333,13 +336,13 @@ def _numbers(where: str, name: str, values: Any, options: int) -> list[float]:
         raise ValueError(
             f"{where}, field {name!r}: found {len(values)} numbers, expected {options}, one for each option"
         )
-    if not all(math.isfinite(value) for value in values):
+    if not all(abs(value) <= sys.float_info.max for value in values):
         raise ValueError(f"{where}, field {name!r}: found {_short(values)}, expected finite numbers")
     return values
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_PEOPLE
 
 
 def _short(value: Any) -> str:

@@ -29,15 +29,26 @@ def split_waves(content: TableOfPeople | Survey, before: int) -> tuple[TableOfPe
 
 
 def split_survey(survey: Survey, before: int) -> tuple[Survey, Survey]:
-    """As `split_waves`; each part holds the latest distribution of each item × group."""
+    """As `split_waves`; each part holds the latest distribution of each item × group. An earlier one that shares years
+    with the later ("2012" with "2010-2016") may be of the same people: it is left out and counted.
+    """
     everything = (*survey.distributions, *survey.earlier)
     dated = [(d, span) for d in everything if (span := years(d.year)) is not None]
-    parts = [
-        replace(survey, distributions=latest([d for d, (_, last) in dated if (last < before) == old]), earlier=())
-        for old in (False, True)
-    ]
-    excluded = {**survey.excluded, "item × group without a year": len(everything) - len(dated)}
-    return replace(parts[0], excluded=excluded), replace(parts[1], respondents=(), excluded={})
+    later = latest([d for d, (_, last) in dated if last >= before])
+    begins = {(d.item, d.group): span[0] for d in later if (span := years(d.year)) is not None}
+    old = [(d, last) for d, (_, last) in dated if last < before]
+    earlier = latest([d for d, last in old if last < begins.get((d.item, d.group), before)])
+    excluded = {
+        **survey.excluded,
+        "item × group without a year": len(everything) - len(dated),
+        "earlier answers that share years with later ones": sum(
+            last >= begins.get((d.item, d.group), before) for d, last in old
+        ),
+    }
+    return (
+        replace(survey, distributions=later, earlier=(), excluded=excluded),
+        replace(survey, distributions=earlier, earlier=(), respondents=(), excluded={}),
+    )
 
 
 def pair_waves(later: Survey, earlier: Survey, before: int) -> Survey:

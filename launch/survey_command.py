@@ -55,9 +55,8 @@ def show(
     if html:
         from launch.survey_page import write_survey_page
 
-        page = write_survey_page(
-            survey, name, out or Path(f"{Path(name).stem if name.startswith('file:') else name}.html")
-        )
+        stem = Path(name.removeprefix("file:")).stem if name.startswith("file:") else name
+        page = write_survey_page(survey, name, out or Path(f"{stem}.html"))
         _say(f"{page.absolute()}: {len(survey.items)} questions, {page.stat().st_size / 1e6:.1f} MB")
         return
     items = describe_survey(survey)

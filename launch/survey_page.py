@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def _described(item: Item, made: Sequence[AnswerDistribution]) -> dict[str, Any]
         ],
         "countries": len({d.group.country for d in made}),
         "n": sum(d.n for d in own),
+        "published": any(d.n for d in made),
         "span": _span([span for d in made if (span := years(d.year))]),
         "ages": len({d.group.country for d in made if d.group.age}),
         "rows": len(own),
@@ -135,7 +137,7 @@ def _data(
     codes = {code: place for place, code in enumerate(survey.countries)}
     floor_of = {id(d): value for d, value in zip(survey.distributions, floors, strict=True)}
     known_years: dict[str, int] = {}
-    bands = ("", *sorted({d.group.age for d in survey.distributions} - {"", *AGE_BANDS}), *AGE_BANDS)
+    bands = ("", *sorted({d.group.age for d in survey.distributions} - {""} | {*AGE_BANDS}, key=_youngest))
     items = []
     for item in survey.items:
         rows = []
@@ -156,6 +158,11 @@ def _data(
         "years": list(known_years),
         "items": items,
     }
+
+
+def _youngest(band: str) -> tuple[int, str]:
+    numbers = re.findall(r"\d+", band)
+    return int(numbers[0]) if numbers else 0, band
 
 
 def _hues(item: Item) -> list[str]:

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -18,9 +19,10 @@ from data.importers.columns import code_text
 
 
 class Node(dict[str, Any]):
-    """A mapping and the line on which it starts."""
+    """A mapping, the line on which it starts, and the line of each key."""
 
     line = 1
+    lines: Mapping[str, int] = MappingProxyType({})
 
 
 class _Loader(yaml.BaseLoader):
@@ -29,10 +31,13 @@ class _Loader(yaml.BaseLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         made = Node({str(key): value for key, value in super().construct_mapping(node, deep=True).items()})
         made.line = node.start_mark.line + 1
-        if len(made) < len(node.value):
-            keys = [str(key.value) for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.YAMLError(f"line {made.line}: key {twice!r} is given twice")
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines:
+                raise yaml.YAMLError(f"line {line}: key {name!r} is given twice, first in line {lines[name]}")
+            lines[name] = line
+        made.lines = lines
         return made
 
 
@@ -50,7 +55,8 @@ class CheckedYaml:
             raise ValueError(f"{self.path} is no readable YAML: {' '.join(str(error).split())}") from error
 
     def fail(self, node: Mapping[str, Any], key: str, message: str) -> ValueError:
-        return ValueError(f"{self.path}, line {getattr(node, 'line', 1)}, key {key!r}: {message}")
+        line = node.lines.get(key, node.line) if isinstance(node, Node) else 1
+        return ValueError(f"{self.path}, line {line}, key {key!r}: {message}")
 
     def known(self, node: Mapping[str, Any], keys: Sequence[str]) -> None:
         for key in node:

@@ -29,9 +29,11 @@ order), `train_countries` and `held_out_countries`. Every other key is refused.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ from data.splits import SIDES
 FORMAT, VERSION = "polyphony-codebook", "1"
 SHIPPED = ("wvs7",)
 NEGATIVE, EMPTY = "negative", "empty"
+MOST_OPTIONS = 100
 
 _TOP = (
     "format", "version", "source", "id", "country", "year", "weight", "age", "sex", "education", "features", "missing",
@@ -166,9 +169,13 @@ class _Reader(CheckedYaml):
     def missing(self, node: Mapping[str, Any], everywhere: Mapping[str, str] | None = None) -> Missing:
         value = node.get("missing", Node())
         if isinstance(value, list):
+            if wrong := [code for code in value if not isinstance(code, str)]:
+                raise self.fail(node, "missing", f"found {wrong[0]!r}, expected a list of codes")
             value = Node({str(code): "missing" for code in value})
             value.line = getattr(node, "line", 1)
-        return Missing({**(everywhere or {}), **self.codes({**node, "missing": value}, "missing")})
+        own = Node({**node, "missing": value})
+        own.line, own.lines = getattr(node, "line", 1), getattr(node, "lines", {})
+        return Missing({**(everywhere or {}), **self.codes(own, "missing")})
 
     def person(self, content: Mapping[str, Any], key: str, everywhere: Missing, *more: str) -> PersonColumn:
         value = content.get(key)
@@ -212,8 +219,11 @@ class _Reader(CheckedYaml):
                 raise self.fail(node, "column", "expected either column or columns")
             for column, subject in (self.codes(node, "columns") or {self.text(node, "column", ""): ""}).items():
                 coded = self.item(content, node, survey, column, subject, everywhere)
+                key = "id" if "id" in node else "columns" if subject else "column"
                 if coded.item.id in made:
-                    raise self.fail(node, "id", f"item {coded.item.id!r} is given twice")
+                    raise self.fail(node, key, f"item {coded.item.id!r} is given twice")
+                if same := [other.item.id for other in made.values() if other.column == column]:
+                    raise self.fail(node, key, f"column {column!r} is that of item {same[0]!r} already")
                 made[coded.item.id] = coded
         return list(made.values())
 
@@ -226,6 +236,7 @@ class _Reader(CheckedYaml):
         missing = self.missing(node, everywhere)
         if both := sorted(set(options) & set(missing)):
             raise self.fail(node, "options", f"code {both[0]} is an option and missing too")
+        positions, wordings = self.positions(node), self.wordings(node, column, list(options))
         try:
             item = Item(
                 id=f"{survey}/{self.text(node, 'id', column) if not subject else column}",
@@ -234,10 +245,10 @@ class _Reader(CheckedYaml):
                 ordered=ordered,
                 survey=survey,
                 topic=self.text(node, "topic", ""),
-                positions=self.positions(node),
+                positions=positions,
                 language=self.text(node, "language", self.text(content, "language", "en")),
                 paraphrased=self.flag(node, "paraphrased", self.flag(content, "paraphrased", False)),
-                wordings=self.wordings(node, column, list(options)),
+                wordings=wordings,
             )
         except ValueError as error:
             raise self.fail(node, "options", str(error)) from error
@@ -263,6 +274,7 @@ class _Reader(CheckedYaml):
             raise self.fail(node, "options", "expected either options or scale")
         if "options" in node:
             options = self.codes(node, "options")
+            self.few(node, "options", len(options))
             return options, list(options.values())
         named = self.codes(node, "scale")
         try:
@@ -271,17 +283,26 @@ class _Reader(CheckedYaml):
             raise self.fail(node, "scale", f"found {named}, expected two whole numbers and their names") from error
         if low >= high:
             raise self.fail(node, "scale", f"found {low} before {high}, expected the lower end first")
+        self.few(node, "scale", high - low + 1)
         codes = [str(code) for code in range(low, high + 1)]
         return dict(zip(codes, ends(low, high, first, last), strict=True)), [first, *codes[1:-1], last]
+
+    def few(self, node: Node, key: str, options: int) -> None:
+        if options > MOST_OPTIONS:
+            raise self.fail(node, key, f"found {options:,} options, expected at most {MOST_OPTIONS}")
 
     def positions(self, node: Node) -> tuple[float, ...] | None:
         given = node.get("positions")
         if given is None:
             return None
         try:
-            return tuple(float(value) for value in given)
+            made = tuple(float(value) for value in given)
         except (TypeError, ValueError) as error:
             raise self.fail(node, "positions", f"found {given!r}, expected a list of numbers") from error
+        gaps = [b - a for a, b in pairwise(made)]
+        if not (all(0 < gap < math.inf for gap in gaps) or all(-math.inf < gap < 0 for gap in gaps)):
+            raise self.fail(node, "positions", f"found {given!r}, expected all rising or falling")
+        return made
 
     def splits(
         self, content: Node, items: Sequence[CodedItem], survey: str

@@ -95,6 +95,11 @@ class _Coder:
                 absent.append(name)
             else:
                 self.faults.append(f"column {name!r} is missing (the nearest is {self.file.nearest(name)!r})")
+        if self.faults and len(self.file.names) == 1:
+            raise ValueError(
+                f"{self.file.path}, line 1: found one column only, {self.file.names[0][:80]!r}; "
+                f"expected a comma, a semicolon or a tab between columns"
+            )
         if not any(coded.column in own for coded in self.book.items):
             self.faults.append("none of the codebook's items has a column in the file")
         self.refuse_faults(" (--allow-absent leaves out items and features that have no column)")
@@ -150,6 +155,8 @@ class _Coder:
                 return iso3(code)
             except ValueError:
                 return None
+        if key in ("weight", "age") and "," in code and self.file.delimiter == ",":
+            return None  # "1,234" may be thousands
         fits = _FITS.get(key, bool)
         return code if spec.codes is None and fits(code) else None
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,25 +81,41 @@ class DataFile:
             frame, meta = self._labelled(usecols=wanted)
             return {name: _column(frame[name], meta.variable_value_labels.get(name, {})) for name in wanted}
         if self.kind == ".parquet":
-            table = pa.parquet.read_table(self.path, columns=wanted)
-            return {name: _column(table.column(name).to_pandas(), {}) for name in wanted}
+            try:
+                table = pa.parquet.read_table(self.path, columns=wanted)
+                return {name: _column(table.column(name).to_pandas(), {}) for name in wanted}
+            except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+                said = " ".join(str(error).split())[:200]
+                raise ValueError(f"{self.path} is no readable parquet file: {said}") from error
         return self._csv_columns(wanted)
 
     def _csv_header(self) -> list[str]:
         with self.path.open("rb") as handle:
-            line = handle.readline()
-        try:
-            text = line.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path}, line 1: not UTF-8; convert the file to UTF-8 (e.g. with iconv)") from error
+            text = self._utf8(handle.readline(), 1)
         if not text.strip():
             raise ValueError(f"{self.path}, line 1: found nothing, expected the columns' names")
-        headers = {mark: next(csv.reader([text], delimiter=mark)) for mark in DELIMITERS}
+        try:
+            headers = {mark: next(csv.reader([text], delimiter=mark)) for mark in DELIMITERS}
+        except csv.Error as error:
+            raise ValueError(f"{self.path}, line 1: {error}; expected lines that end in \\n or \\r\\n") from error
         self.delimiter = max(DELIMITERS, key=lambda mark: len(headers[mark]))
         names = [name.strip() for name in headers[self.delimiter]]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.path}, line 1: column {repeated[0]!r} is named twice")
         return names
+
+    def _utf8(self, line: bytes, number: int) -> str:
+        try:
+            return line.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{self.path}, line {number}: not UTF-8; convert the file to UTF-8 (e.g. with iconv)"
+            ) from error
+
+    def _refuse_other_encodings(self) -> None:
+        with self.path.open("rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                self._utf8(line, number)
 
     def _csv_columns(self, wanted: Sequence[str]) -> dict[str, Column]:
         kind = pa.dictionary(pa.int32(), pa.string())
@@ -114,8 +129,10 @@ class DataFile:
                 ),
             )
         except pa.ArrowException as error:
+            self._refuse_other_encodings()
+            said = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{self.path} cannot be read as text with {self.delimiter!r} between {len(self.names)} columns: {error}"
+                f"{self.path} cannot be read as text with {self.delimiter!r} between {len(self.names)} columns: {said}"
             ) from error
         return {name: _column(table.column(name).to_pandas(), {}) for name in wanted}
 
@@ -132,7 +149,7 @@ class DataFile:
 
 def code_text(value: Any) -> str:
     """A code as canonical text: `1.0`, `"01"` and `1` are all `"1"`; NaN is `""`."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if pd.isna(value):
         return ""
     text = str(value).strip()
     return str(int(float(text))) if re.fullmatch(r"[+-]?\d{1,15}(\.0*)?", text) else text

@@ -115,7 +115,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         elif path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         else:
-            frame = pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line])
+            frame = pd.DataFrame(list(_json_rows(path)))
     except (ValueError, OSError) as error:  # pandas, pyarrow and json raise kinds of these
         raise ValueError(f"{path} cannot be read: {error}") from error
     for column in COLUMNS:
@@ -123,6 +123,18 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             raise ValueError(f"{path}: column {column!r} is missing; found {', '.join(map(str, frame.columns))}")
     frame["question"] = frame["question"].fillna("")
     yield from frame.to_dict("records")
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number} is not JSON: {error}") from error
+        if row is not None and not isinstance(row, dict):
+            raise ValueError(f"line {number}: found {line[:60]!r}, expected a JSON object")
+        if row is not None:
+            yield row
 
 
 def _literal(where: str, column: str, value: Any, kind: type) -> Any:

@@ -165,6 +165,19 @@ def test_a_bad_file_is_named(tmp_path: Path, old: str, new: str, message: str) -
     assert str(tmp_path / "bad.csv") in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["{}", "[1, 2]"], r"line 2: found '\[1, 2\]', expected a JSON object"),
+        (["{}", "", '{"question": "a"'], "line 3 is not JSON"),
+    ],
+)
+def test_a_bad_line_of_json_is_named(tmp_path: Path, lines: list[str], message: str) -> None:
+    (tmp_path / "bad.jsonl").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"bad\.jsonl cannot be read: {message}"):
+        read_global_opinions(tmp_path / "bad.jsonl")
+
+
 def test_places_that_hold_no_data_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv not found: expected a file, a folder or a Hub id"):
         fetch_global_opinions(str(tmp_path / "nowhere.csv"))

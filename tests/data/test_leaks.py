@@ -56,6 +56,19 @@ def test_every_language_counts_and_chinese_by_characters() -> None:
     assert tokens("Où est-il? 接受X") == ["ou", "est", "il", "接", "受", "x"]
 
 
+def test_characters_that_nobody_sees_hide_no_words() -> None:
+    for hidden in ("\u00ad", "\u200b", "\u2060"):
+        assert find_leaks([f"accepting a br{hidden}ibe in the course of their public duties"], [BRIBE])
+    assert find_leaks(["can\u00a0most\u2009people\nbe trusted"], [SHORT])
+
+
+def test_words_with_vowel_signs_are_words() -> None:
+    assert [len(tokens(text)) for text in ("क्या अधिकांश लोगों पर भरोसा", "பெரும்பாலான மக்களை நம்பலாமா", "هَلْ يُمْكِنُ")] == [5, 3, 2]
+    hindi = Item("w/hi", "क्या अधिकांश लोगों पर भरोसा किया जा सकता है या सावधान रहना चाहिए?", ("हाँ", "नहीं"), False, "w")
+    assert find_leaks([f"उसने पूछा, {hindi.question}"], [hindi])
+    assert not find_leaks(["क्या अधिकांश लोगों पर कर लगता है?"], [hindi]), "four common words are no leak"
+
+
 def test_the_message_names_text_item_and_number() -> None:
     text = "x " * 60 + BRIBE.question
     with pytest.raises(

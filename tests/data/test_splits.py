@@ -76,6 +76,16 @@ def test_patterns_and_names() -> None:
     assert split.held_out_countries == ("NOR", "USA")
 
 
+def test_names_with_brackets_are_names_first() -> None:
+    items = tuple(replace(item, id=f"{item.id}[1]") for item in SURVEY.items)
+    survey = Survey(items, tuple(replace(d, item=f"{d.item}[1]") for d in SURVEY.distributions))
+    assert make_split(survey, 0, ["a/poor[1]"]).held_out_items == ("a/poor[1]",)
+    sides = {"train_items": ["a/god[1]"], "held_out_items": ["a/poor[1]"]}
+    countries = {"train_countries": ["USA"], "held_out_countries": ["NOR"]}
+    _, split = named_split(survey, "mine", {"mine": {**sides, **countries}}, 0)
+    assert (split.train_items, split.held_out_items) == (("a/god[1]",), ("a/poor[1]",))
+
+
 def test_near_duplicates_across_pins_are_refused() -> None:
     with pytest.raises(ValueError, match=r"'b/spend2' and training item 'b/spend1' ask nearly the same"):
         make_split(SURVEY, 0, held_out_items=["b/spend2"], train_items=["b/spend1"])

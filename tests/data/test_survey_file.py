@@ -79,6 +79,9 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     (without("counts", shares=[0.5, 0.5], n=1.5), "field 'n': found 1.5"),
     (without("counts", shares=[0.5, 0.5], n=10, n_effective=11), "field 'n_effective': found 11.*n = 10"),
     (without(country="Norwya"), "field 'country': unknown country 'Norwya'.*did you mean Norway"),
+    (without(item=["my", "trust"]), "field 'item': found .*expected non-empty text"),
+    (without(counts=[10**400, 1]), "field 'counts': found .*expected finite numbers"),
+    (without(counts=[10**20, 1]), "field 'counts': found .*expected whole numbers"),
     (without(options=["Yes"], counts=[3]), r"field 'options': found \[\"Yes\"\], expected at least two"),
     (without(options=["Yes", "Yes"]), "field 'options'.*all different"),
     (without(options=["Yes", ""]), "field 'options'.*non-empty"),
@@ -121,6 +124,7 @@ BAD_FILES: list[tuple[bytes, str]] = [
         "line 2: byte 0xe9 at 17 is not UTF-8",
     ),
     (b'{"format": "polyphony-survey", "version": 1}\n{"item": \n', "line 2: not a JSON object"),
+    (b'{"format": "polyphony-survey", "version": 1}\n' + b"[" * 100_000, "line 2: not a JSON object"),
     (b'{"format": "polyphony-survey", "version": 1}\n[1]\n', r"line 2: found \[1\], expected a JSON object"),
     (b'{"format": "polyphony-survey", "version": 1}\n{"item": "a", "item": "b"}\n', "line 2.*given twice"),
     (b'{"format": "polyphony-survey", "version": 1}\n{"shares": [NaN]}\n', "line 2.*NaN is not a JSON number"),
@@ -142,6 +146,12 @@ def test_duplicates_and_contradictions_name_both_lines(tmp_path: Path) -> None:
         read_survey_file(path)
     path = write(tmp_path / "other.jsonl", HEADER, ROW, without(country="SE", options=["No", "Yes"]))
     with pytest.raises(ValueError, match=r"line 3, field 'options': found \('No', 'Yes'\).*\('Yes', 'No'\) in line 2"):
+        read_survey_file(path)
+
+
+def test_another_source_of_an_item_is_named_as_the_line_names_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "source.jsonl", HEADER, ROW, without(country="SE", source="Another"))
+    with pytest.raises(ValueError, match=r"line 3, field 'source': found 'Another'.* in line 2"):
         read_survey_file(path)
 
 

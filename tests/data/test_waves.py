@@ -49,7 +49,7 @@ def test_distributions_keep_the_latest_of_each_side_and_lose_what_is_on_one_side
     person = Respondent("p", Group("NOR"), {}, {"toy/a": 0})
     survey = Survey((ITEM,), made, (person,), earlier=before)
     later, earlier = split_survey(survey, 2005)
-    assert later.excluded == {"item × group without a year": 1}
+    assert later.excluded["item × group without a year"] == 1
     paired = pair_waves(later, earlier, 2005)
     assert [(d.group.country, d.year, d.probabilities[0]) for d in paired.distributions] == [("NOR", "2012", 0.1)]
     assert [(d.group.country, d.year, d.probabilities[0]) for d in paired.earlier] == [("NOR", "2001", 0.8)]
@@ -71,6 +71,13 @@ def test_sides_are_disjoint_in_time_and_hold_the_same_cells(asked: list[int], be
     assert all(int(d.year) >= before for d in paired.distributions)
     assert all(int(d.year) < before for d in paired.earlier)
     assert len({d.group for d in paired.earlier}) == len(paired.earlier)
+
+
+def test_answers_that_share_years_with_later_ones_are_not_trained_on() -> None:
+    pooled = Survey((ITEM,), (said("NOR", "2010-2016"),), earlier=(said("NOR", "2012"), said("NOR", "2006-2009", 0.9)))
+    paired = pair_waves(*split_survey(pooled, 2015), 2015)
+    assert [d.year for d in (*paired.distributions, *paired.earlier)] == ["2010-2016", "2006-2009"]
+    assert paired.excluded == {"earlier answers that share years with later ones": 1}
 
 
 def test_latest_takes_the_last_end_and_any_year_before_none() -> None:

@@ -84,6 +84,16 @@ def test_floors_shrink_with_people_and_are_nan_without(survey: Survey) -> None:
     assert FLOOR_DRAWS >= 100
 
 
+def test_an_item_asked_by_age_only_has_no_empty_chart_and_its_bands_in_order(survey: Survey) -> None:
+    ages = ("100+", "18-29", "9-17", "65+")
+    made = tuple(AnswerDistribution("toy/nasty", Group("NOR", age), (0.25, 0.75), 80, 80.0) for age in ages)
+    page = render(replace(survey, items=survey.items[-1:], distributions=made), "toy", np.random.default_rng(0))
+    assert data_of(page)["ages"] == ["", "9-17", "18-29", "30-49", "50+", "65+", "100+"]
+    assert 'data-kind="age"' in page
+    assert 'data-kind="country"' not in page
+    assert "not published" not in page
+
+
 def test_an_empty_survey_is_refused() -> None:
     with pytest.raises(ValueError, match="'none' holds no item"):
         render(Survey((), ()), "none", np.random.default_rng(0))
@@ -96,6 +106,9 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path, monkeypatch: pytest
     assert "wvs/poverty" in (tmp_path / "wvs3.html").read_text(encoding="utf-8")
     assert CliRunner().invoke(app, ["show", "wvs3", "--html", "--out", "there.html"]).exit_code == 0
     assert (tmp_path / "there.html").exists()
+    assert CliRunner().invoke(app, ["export", "wvs3", "mine.jsonl"]).exit_code == 0
+    assert CliRunner().invoke(app, ["show", "file:mine.jsonl", "--html"]).exit_code == 0
+    assert (tmp_path / "mine.html").exists()
     refused = CliRunner().invoke(app, ["show", "wvs3", "--out", "there.html"])
     assert "add --html" in str(refused.exception)
 
