@@ -55,10 +55,11 @@ def as_numbers(rows: list[Row], facts: Facts) -> dict[str, Any]:
     """All that is printed, as JSON: `rows` (way, seconds of each repeat, median, prompts_per_second, x_lm_eval,
     x_floor, difference to one by one; NaN where not known, `missing` says why) and `facts`.
     """
-    from launch.bench_compare import LM_EVAL, ONE_BY_ONE, Row, largest_difference
+    from launch.bench_child import LM_EVAL, ONE_BY_ONE
+    from launch.bench_compare import Row, largest_difference
 
-    by_way = {row.way: row for row in rows}
-    reference, plain = by_way.get(LM_EVAL, Row(LM_EVAL)), by_way.get(ONE_BY_ONE, Row(ONE_BY_ONE))
+    first = {row.process: row for row in reversed(rows)}  # of lm-eval the usual batch size
+    reference, plain = first.get(LM_EVAL, Row(LM_EVAL, "")), first.get(ONE_BY_ONE, Row(ONE_BY_ONE, ""))
     return {
         "rows": [
             {
@@ -110,7 +111,11 @@ def _notes(facts: dict[str, Any], seconds: str, repeats: int) -> list[str]:
         f"Floor {facts['floor']:.2f} s = 2 × {facts['parameters'] / 1e6:.1f}M parameters outside the embeddings × "
         f"unique tokens / {facts['rate'] / 1e9:.0f} GFLOP/s, measured in this run for the model's own weight matrices "
         f"with {facts['matmul_rows']:,} tokens.",
-        f"Median of {repeats} interleaved repeats; difference: the largest of an option's probability to one by one.",
+        f"Median of {repeats} interleaved repeats after a pass that is not measured; difference: the largest of an "
+        f"option's probability to one by one.",
+        "Each way in a process of its own, as its users run it: polyphony in the environment that it gives to its "
+        f"audits ({' '.join(f'{name}={value}' for name, value in facts['settings'].items())}), the others in the one "
+        "that this was called in.",
         f"{facts['machine']}; {facts['threads']} threads; "
         + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
         + f"; load average {facts['load'][0]:.1f} before, {facts['load'][1]:.1f} after.",

@@ -34,7 +34,7 @@ from eval.backends.vllm import Vllm
 Shares = list[npt.NDArray[np.float64]]
 Ask = Callable[[], Shares]
 LM_EVAL = "0.4.13"
-VLLM_GPU_SHARE = "0.5"  # of the GPU's memory: the other ways have the model there too
+VLLM_GPU_SHARE = "0.5"  # of the GPU's memory: the other ways' processes have the model there too
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def vllm_missing(device: torch.device) -> str:
 
 @contextmanager
 def vllm(bench: Bench) -> Iterator[Ask]:
-    """A vLLM server with prefix caching, asked as audits ask it. Its cache is warm from the second call on."""
+    """A vLLM server with prefix caching, asked as audits ask it. From the second call on its cache has every prompt."""
     backend = Vllm(arguments=("--gpu-memory-utilization", VLLM_GPU_SHARE))
     with TemporaryDirectory() as folder, closing(AnswerStore(Path(folder) / "opened.sqlite")) as store:
         update_manifest(Path(folder), state="trained")

@@ -30,6 +30,10 @@ INHERITED = (
 )
 INHERITED_PREFIXES = ("TORCHELASTIC_", "ROLE_", "ACCELERATE_", "FSDP_", "DEEPSPEED_")
 GRACE_SECONDS = 10.0
+# Bytes that glibc's allocator keeps of freed memory. By default it gives a layer's activations back to the kernel and
+# takes them anew for the next layer, and the kernel clears every page of them. Other allocators do not read these.
+KEPT_BYTES = "1000000000"
+ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEPT_BYTES}
 ACCELERATE_CONFIG = Path(__file__).with_name("accelerate.yaml")
 
 
@@ -59,7 +63,14 @@ def run_worker(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """The environment without the traces of another launcher, with the project importable and the threads set."""
+    """The environment without the traces of another launcher, with the project importable, the threads set and the
+    allocator told to keep what is freed (`ALLOCATOR`, where the environment does not say otherwise).
+
+    Measured with SmolLM2-135M in float32 on a thread of a CPU: scoring the shared prompts of `polyphony bench answers`
+    went from 7.5 to 7.0–7.3 CPU seconds, of which the kernel's from 0.5 to 0.0; peak memory from 1.20 to 1.25 GB.
+    Training steps of 8 × 120–200 tokens took the same time or less; peak memory went from 5.9 to 6.2 GB (all weights)
+    and to 5.8 GB (LoRA).
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -70,6 +81,8 @@ def worker_environment(threads: int) -> dict[str, str]:
     kept["OMP_NUM_THREADS"] = kept["MKL_NUM_THREADS"] = str(threads)
     if "OMP_WAIT_POLICY" not in kept:  # threads that spin for long starve each other on a machine that others use too
         kept.setdefault("GOMP_SPINCOUNT", "20000")
+    for name, value in ALLOCATOR.items():
+        kept.setdefault(name, value)
     kept["TOKENIZERS_PARALLELISM"] = "false"
     kept["TRL_EXPERIMENTAL_SILENCE"] = "1"
     kept["POLYPHONY_PARENT_HOLDS_STDIN"] = "1"

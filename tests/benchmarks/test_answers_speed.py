@@ -9,7 +9,7 @@ import pytest
 
 from launch.cli import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = pytest.mark.slow
 TIMES_HARNESS = 3.2
 TIMES_FLOOR = 1.6
 
