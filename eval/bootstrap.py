@@ -10,6 +10,10 @@ units three times. Three corrections, all of which vanish for many clusters:
   leaves when it is taken out once;
 - training seeds and data draws add noise of their own (`eval.outer_levels`).
 
+Clusters that are as good as fewer than `FEWEST` cannot speak for others: Student's t with under two degrees of freedom
+has no variance, and a valid interval would be wider than any scale. They are taken as given, `method` says so, and the
+interval covers the other side alone, by the deviations from the given clusters' means.
+
 Percentile intervals, 95%. By `tests/eval/test_coverage.py` they cover 94 to 96% with 3 x 10, 5 x 20, 12 x 20, 30 x 30
 and 60 x 20 items and countries, equal or not, 97% where single units make all the noise, and 91% where the effects of
 items and countries are as skewed as a lognormal. The stretch is right for 95% intervals and so for whether p is under
@@ -33,6 +37,7 @@ from eval.two_way import two_way
 from eval.units import Units, shared
 
 DRAWS = 10_000
+FEWEST = 3
 _CHUNK = 2_000_000
 
 
@@ -101,21 +106,43 @@ def widened(replicates: FloatArray, clusters: float) -> FloatArray:
     return np.asarray(centre + widening(clusters) * (replicates - centre))
 
 
-def describe(items: int, countries: int, arms: Sequence[Sequence[Level]] = (), as_good_as: float = float("inf")) -> str:
+def describe(
+    items: int,
+    countries: int,
+    arms: Sequence[Sequence[Level]] = (),
+    as_good_as: float = float("inf"),
+    good_countries: float = float("inf"),
+) -> str:
     """In words, the noise that an interval covers: "bootstrap over 12 items and 20 countries; one training seed and
     data draw".
 
     No `arms`: a cell by itself, of which nothing is said.
     """
-    named = [f"{count} {name}" for count, name in ((items, "items"), (countries, "countries")) if count > 1]
-    if items > 1 and as_good_as < 0.7 * items:
-        named[0] += f" (unequal, as good as {as_good_as:.1f})"
-    alone = [f"one {name}" for count, name in ((items, "item"), (countries, "country")) if count == 1]
+    worth = {"items": min(as_good_as, items), "countries": min(good_countries, countries)}
+    named, alone = [], []
+    for count, name, one in ((items, "items", "item"), (countries, "countries", "country")):
+        unequal = f" (unequal, as good as {worth[name]:.1f})" if worth[name] < 0.7 * count else ""
+        if count == 1:
+            alone.append(f"one {one}")
+        elif worth[name] < FEWEST:
+            alone.append(f"these {count} {name}{unequal} as given, too few to speak for others")
+        else:
+            named.append(f"{count} {name}{unequal}")
     if named:
         alone.insert(0, f"bootstrap over {' and '.join(named)}")
     elif all(len(levels) == 1 for levels in arms):
-        return "no interval: one item and one country"
+        return (
+            "no interval: one item and one country"
+            if max(items, countries) == 1
+            else f"no interval: {'; '.join(alone)}"
+        )
     return "; ".join([*alone, describe_levels(arms)] if arms else alone)
+
+
+def clusters_worth(units: Units) -> tuple[float, float]:
+    """How many equally large items and countries a statistic's are as good as (`effective`)."""
+    items, countries = (effective(units.counts.sum(axis=(0, 3 - axis))) for axis in (1, 2))
+    return items, countries
 
 
 def described(arms: Sequence[Units]) -> str:
@@ -124,7 +151,7 @@ def described(arms: Sequence[Units]) -> str:
         return "no interval: infinite scores"
     known = [arm.levels for arm in arms if arm.cells_known]
     first = arms[0]
-    return describe(len(first.items), len(first.countries), known, effective(first.counts.sum(axis=(0, 2))))
+    return describe(len(first.items), len(first.countries), known, *clusters_worth(first))
 
 
 @dataclass(frozen=True)
@@ -142,14 +169,21 @@ class Resampled:
     def of(cls, arms: Sequence[Units], draws: int, rng: np.random.Generator) -> Resampled:
         """ValueError where arms have different items or countries."""
         first = arms[0]
+        worth = clusters_worth(first)
         if any((arm.items, arm.countries) != (first.items, first.countries) for arm in arms):
             raise ValueError(
                 "arms that are compared must have the same items and countries: restrict them with shared()"
             )
         parts = []
         for axis, clusters in ((1, len(first.items)), (2, len(first.countries))):
+            if worth[axis - 1] < FEWEST:
+                parts.append(np.zeros((draws, len(arms))))
+                continue
             counts = cluster_counts(clusters, draws, rng)
-            wide = widening(effective(first.counts.sum(axis=(0, 3 - axis))))
+            if worth[2 - axis] < FEWEST:
+                parts.append(np.stack([_given(arm, counts, axis) for arm in arms], axis=1))
+                continue
+            wide = widening(worth[axis - 1])
             parts.append(np.stack([wide * (arm.under(counts, axis) - arm.value) for arm in arms], axis=1))
         return cls(tuple(arms), parts[0], parts[1])
 
@@ -158,8 +192,15 @@ class Resampled:
         weights = np.asarray(contrast, dtype=np.float64)
         value = float(weights @ [arm.value for arm in self.arms])
         kept = two_way(np.tensordot(weights, [arm.influence for arm in self.arms], axes=1))[2]
+        kept = kept if self.items.any() and self.countries.any() else 1.0
         inner = kept**0.5 * (self.items @ weights + self.countries @ weights)
         return np.asarray(value + inner + outer_noise([arm.cells for arm in self.arms], contrast, len(inner), rng))
+
+
+def _given(arm: Units, counts: FloatArray, axis: int) -> FloatArray:
+    """Widened deviations (draws,) where clusters of `axis` are drawn and those of the other side are given."""
+    influence, worth = arm.within(axis)
+    return np.asarray(widening(worth) * (counts @ influence)) if worth else np.full(len(counts), np.nan)
 
 
 def mean_interval(scores: pd.DataFrame, rng: np.random.Generator, draws: int = DRAWS) -> Interval:

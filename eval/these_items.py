@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eval.bootstrap import cluster_counts, effective, percentile_interval, widening
+from eval.bootstrap import FEWEST, cluster_counts, percentile_interval, widening
 from eval.outer_levels import outer_noise
 from eval.units import Units
 
@@ -21,7 +21,8 @@ from eval.units import Units
 def on_these_items(
     arms: Sequence[Units], contrast: Sequence[float], rng: np.random.Generator, draws: int
 ) -> tuple[float, float]:
-    """The 95% interval of `sum contrast * arm`; NaN where no item was asked in two countries or scores are infinite.
+    """The 95% interval of `sum contrast * arm`; NaN where countries are as good as fewer than `FEWEST` (each in an
+    item that others answered too) or scores are infinite.
 
     `arms` are over the same units.
     """
@@ -29,15 +30,10 @@ def on_these_items(
     if not all(arm.finite for arm in arms):
         return nan, nan
     value = float(np.dot(contrast, [arm.value for arm in arms]))
-    counts = arms[0].counts[0]
-    several = (counts > 0).sum(axis=1) > 1
-    if not several.any():
+    parts = [arm.within(axis=2) for arm in arms]
+    worth = parts[0][1]
+    if worth < FEWEST:
         return nan, nan
-    sums = sum(weight * arm.sums.mean(axis=0) for weight, arm in zip(contrast, arms, strict=True))
-    own, kept = np.asarray(sums)[several], counts[several]
-    means = own.sum(axis=1, keepdims=True) / kept.sum(axis=1, keepdims=True)
-    influence = (own - means * kept).sum(axis=0) / counts.sum()
-    there = kept.sum(axis=0) > 0
-    deviations = cluster_counts(int(there.sum()), draws, rng) @ influence[there]
-    wide = widening(effective(kept.sum(axis=0)[there]))
-    return percentile_interval(value + wide * deviations + outer_noise([a.cells for a in arms], contrast, draws, rng))
+    influence = np.tensordot(contrast, [part for part, _ in parts], axes=1)
+    deviations = widening(worth) * (cluster_counts(len(influence), draws, rng) @ influence)
+    return percentile_interval(value + deviations + outer_noise([arm.cells for arm in arms], contrast, draws, rng))

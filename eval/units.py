@@ -76,6 +76,21 @@ class Units:
             moved = (self.sums - cells * self.counts) / self.counts.sum(axis=(1, 2), keepdims=True)
         return np.asarray(moved.mean(axis=0))
 
+    def within(self, axis: int) -> tuple[FloatArray, float]:
+        """By how much each item (axis 1) or country (axis 2) moves the statistic through its deviations from the means
+        of the other side's clusters, which keep their weights: (clusters,), summing to 0; and how many equally large
+        clusters they are worth, 0 where no cluster of the other side holds two.
+        """
+        counts, sums = self.counts.mean(axis=0), self.sums.mean(axis=0)
+        if axis == 1:
+            counts, sums = counts.T, sums.T
+        several = (counts > 0).sum(axis=1) > 1
+        kept, own = counts[several], sums[several]
+        means = own.sum(axis=1, keepdims=True) / kept.sum(axis=1, keepdims=True)
+        weights = kept.sum(axis=0)
+        worth = float(weights.sum() ** 2 / (weights**2).sum()) if several.any() else 0.0
+        return np.asarray((own - means * kept).sum(axis=0) / counts.sum()), worth
+
     def under(self, draws: FloatArray, axis: int) -> FloatArray:
         """The statistic where items (axis 1) or countries (axis 2) count `draws` (draws, clusters) times: (draws,).
 

@@ -23,7 +23,16 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from eval.bootstrap import DRAWS, Resampled, cluster_counts, describe, percentile_interval, widening
+from eval.bootstrap import (
+    DRAWS,
+    FEWEST,
+    Resampled,
+    cluster_counts,
+    clusters_worth,
+    describe,
+    percentile_interval,
+    widening,
+)
 from eval.distances import FloatArray
 from eval.outer_levels import Level, outer_noise
 from eval.panels import LEAST_COUNTRIES, ROW, Panel, stratum_group, widely_asked
@@ -165,7 +174,8 @@ def _replicated(
     panel = next(iter(first.values()))
     arms, contrast = ([first], [1.0]) if second is None else ([first, second], [1.0, -1.0])
     known = [] if second is None else [list(arm) for arm in arms]
-    covered = ("" if second is None else "paired ") + describe(len(panel.items), len(panel.countries), known)
+    sizes, paired = (len(panel.items), len(panel.countries)), "" if second is None else "paired "
+    covered = paired + describe(*sizes, known)
     groups = int((~np.isnan(panel.people_mode)).sum())
     found = []
     for name in names:
@@ -177,10 +187,11 @@ def _replicated(
         }[name]
         cells = [{level: float(statistic(one)[0]) for level, one in arm.items()} for arm in arms]
         value = float(np.dot(contrast, [np.mean(list(arm.values())) for arm in cells]))
-        low, high, replicates, method = float("nan"), float("nan"), np.empty(0), covered
-        if np.isfinite(value) and "no interval" not in covered:
+        units = [] if over is None else [_units(arm, *over) for arm in arms]
+        method = covered if over is None else paired + describe(*sizes, known, *clusters_worth(units[0]))
+        low, high, replicates = float("nan"), float("nan"), np.empty(0)
+        if np.isfinite(value) and "no interval" not in method:
             if over is not None:
-                units = [_units(arm, *over) for arm in arms]
                 replicates = Resampled.of(units, draws, rng).replicates(contrast, rng)
             else:
                 resample = _spread_draws if name == "between_ratio" else _structure_draws
@@ -199,7 +210,7 @@ def _spread_draws(arms: Sequence[Mapping[Level, Panel]], rng: np.random.Generato
     """Replicates of each arm's mean `between_ratio`, (arms, draws): items and countries in turn, as in `Resampled`."""
     panel = next(iter(arms[0].values()))
     items, countries = _draw(panel, rng, draws)
-    wide = widening(len(panel.items)), widening(len(panel.countries))
+    wide = [widening(size) if (size := len(side)) >= FEWEST else 0.0 for side in (panel.items, panel.countries)]
 
     def replicates(one: Panel) -> FloatArray:
         value = between_ratio(one)

@@ -176,19 +176,32 @@ def test_cluster_counts_are_resamples() -> None:
 
 def test_one_item_one_country_and_one_unit() -> None:
     rng = np.random.default_rng(0)
-    one_item = mean_interval(scores([("i", "A", 1.0), ("i", "B", 3.0)]), rng, 2000)
-    wide = widening(2)  # two countries: a t with one degree of freedom
-    assert (one_item.value, one_item.low, one_item.high) == pytest.approx((2.0, 2 - wide, 2 + wide))
-    assert "2 countries; one item" in one_item.method
-    no_country = mean_interval(scores([("i", "", 1.0), ("j", "", 3.0)]), rng, 2000)
-    assert (no_country.low, no_country.high) == pytest.approx((2 - wide, 2 + wide))
-    assert "2 items; one country" in no_country.method
+    one_item = mean_interval(scores([("i", "A", 1.0), ("i", "B", 3.0), ("i", "C", 5.0)]), rng, 2000)
+    wide = 2 * widening(3)  # one in 27 resamples holds the first country alone
+    assert (one_item.value, one_item.low, one_item.high) == pytest.approx((3.0, 3 - wide, 3 + wide))
+    assert "3 countries; one item" in one_item.method
+    no_country = mean_interval(scores([("i", "", 1.0), ("j", "", 3.0), ("k", "", 5.0)]), rng, 2000)
+    assert (no_country.low, no_country.high) == pytest.approx((3 - wide, 3 + wide))
+    assert "3 items; one country" in no_country.method
     alone = mean_interval(scores([("i", "A", 5.0)]), rng)
     assert alone.value == 5
     assert np.isnan([alone.low, alone.high]).all()
     nothing = mean_interval(scores([]), rng)
     assert nothing.n == 0
     assert np.isnan(nothing.value)
+
+
+def test_two_clusters_are_taken_as_given() -> None:
+    rng = np.random.default_rng(0)
+    two = mean_interval(scores([("i", "A", 1.0), ("i", "B", 3.0)]), rng, 2000)
+    assert np.isnan([two.low, two.high]).all()
+    assert two.method == "no interval: one item; these 2 countries as given, too few to speak for others"
+    table = [(item, f"C{c}", far + c) for c in range(9) for item, far in (("i", 0.0), ("j", 100.0))]
+    given = mean_interval(scores(table), rng, 4000)
+    assert "9 countries; these 2 items as given, too few to speak for others" in given.method
+    alone = mean_interval(scores([(item, c, v - 100 * (item == "j")) for item, c, v in table]), rng, 4000)
+    assert given.high - given.low == pytest.approx(alone.high - alone.low, rel=0.05)
+    assert given.high - given.low < 10
 
 
 def test_undefined_scores_are_refused_and_infinite_ones_have_no_interval() -> None:
