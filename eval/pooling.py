@@ -17,7 +17,7 @@ from eval.bootstrap import mean_interval, percentile_interval
 from eval.cells import Arm
 from eval.outer_levels import Level, describe_levels, outer_noise
 from eval.records import Estimate
-from eval.summaries import select
+from eval.summaries import select, within_scale
 
 Key = tuple[str, str, str]
 
@@ -74,7 +74,7 @@ def _from_scores(
         return None
     if units.empty or units["value"].isna().any():
         return None
-    interval = mean_interval(units, rng, draws)
+    interval = within_scale(first.name, mean_interval(units, rng, draws))
     if not np.isclose(interval.value, np.mean([one.value for one in found]), rtol=1e-6, atol=1e-9):
         return None
     return Estimate(first.name, first.group, first.condition, *interval)

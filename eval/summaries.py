@@ -10,11 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from eval.bootstrap import DRAWS, mean_interval
+from eval.bootstrap import DRAWS, Interval, mean_interval
 from eval.panels import STRATUM_GROUPS, stratum_group
 from eval.records import Estimate
 
 LEVELS = ("country", "age", "sex", "education", "item")
+SCALES = {
+    **dict.fromkeys(
+        ("js_distance", "emd", "total_variation", "top1_agreement", "option_mass", "similarity"), (0.0, 1.0)
+    ),
+    **dict.fromkeys(("kl_people_model", "entropy"), (0.0, float("inf"))),
+}
+"""What a measure's values can be, where that has bounds."""
 
 
 def summarise(
@@ -32,9 +39,17 @@ def summarise(
                 levels = part.groupby(part[name].astype(str), sort=True)
                 groups += [(f"{name}={level!s}", units) for level, units in levels if level]
         estimates += [
-            Estimate(str(measure), group, str(condition), *mean_interval(units, rng, draws)) for group, units in groups
+            Estimate(str(measure), group, str(condition), *within_scale(str(measure), mean_interval(units, rng, draws)))
+            for group, units in groups
         ]
     return estimates
+
+
+def within_scale(measure: str, interval: Interval) -> Interval:
+    """The interval without what lies beyond the measure's scale: a sum of widened parts knows no bounds."""
+    least, most = SCALES.get(measure, (-np.inf, np.inf))
+    low, high = np.clip([interval.low, interval.high], least, most)
+    return interval._replace(low=float(low), high=float(high))
 
 
 def select(scores: pd.DataFrame, measure: str, condition: str, group: str) -> pd.DataFrame:

@@ -142,9 +142,9 @@ def _draw(panel: Panel, rng: np.random.Generator, draws: int) -> tuple[FloatArra
 
 def _mode_share_of_people(panel: Panel, group: str, rng: np.random.Generator, draws: int) -> Estimate:
     units, low, high = _units({(0, 0): panel}, "people_mode", None), float("nan"), float("nan")
-    method = describe(len(panel.items), len(panel.countries))
+    method = describe(len(panel.items), len(panel.countries), (), *clusters_worth(units))
     if not method.startswith("no interval"):
-        low, high = percentile_interval(Resampled.of([units], draws, rng).replicates([1.0], rng))
+        low, high = percentile_interval(np.clip(Resampled.of([units], draws, rng).replicates([1.0], rng), 0, 1))
     n = int((~np.isnan(panel.people_mode)).sum())
     return Estimate("mode_share", group, "reference:people", units.value, low, high, n, method)
 
@@ -198,6 +198,8 @@ def _replicated(
                 inner = np.tensordot(contrast, resample(arms, rng, draws), axes=1)
                 replicates = inner + outer_noise(cells, contrast, len(inner), rng)
             low, high = percentile_interval(replicates)
+            if second is None and name != "between_structure":
+                low, high = max(low, 0.0), min(high, 1.0) if name == "mode_share" else high
         if name == "between_structure":
             method += "; plain percentiles"
         if name == "between_ratio" and panel.without_n:
