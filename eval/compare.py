@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -228,7 +228,13 @@ def _verdict(
         sentence = f"No verdict: {'; '.join([*reasons, what + ', that both arms share'])}."
         return Verdict(hypothesis.name, hypothesis.statement, "NO VERDICT", sentence, nan, nan, nan, margin, nan)
     p, why = {"p_holm": one.p_holm, "p_equivalence": p_equivalence}, "; ".join(reasons)
-    return decide(hypothesis, one.value, one.low, one.high, **p, no_verdict=why)
+    verdict = decide(hypothesis, one.value, one.low, one.high, **p, no_verdict=why)
+    given = next((part for part in one.method.split("; ") if "as given" in part), "")
+    return (
+        replace(verdict, sentence=f"{verdict.sentence} It holds for {given}.")
+        if given and np.isfinite(one.low)
+        else verdict
+    )
 
 
 def _arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:

@@ -140,7 +140,10 @@ class Summary:
         missing: list[str] = []
         (covered if seeds > 1 else missing).append("training seeds")
         (covered if draws > 1 else missing).append("draws of the training data")
-        text = f"Intervals are 95% and cover the choice of {', '.join(covered[:-1])} and {covered[-1]}."
+        text = (
+            f"Intervals are 95% and cover the choice of {', '.join(covered[:-1])} and {covered[-1]}; items or "
+            "countries that are as good as fewer than three are taken as given, and the method of an interval says so."
+        )
         if missing:
             text += (
                 f" They do not cover {' or '.join(missing)}, because each trained arm has one: trained again, "

@@ -107,6 +107,13 @@ def test_two_seeds_give_a_verdict(two_seeds: list[CellResult]) -> None:
     assert len(table) == 90
 
 
+def test_a_verdict_on_two_questions_says_that_it_is_on_these(tmp_path: Path) -> None:
+    cells = [write_cell(tmp_path, "base", evidence(0.1, 0.3, 1, items=2), recipe="none")]
+    cells += [write_cell(tmp_path, "match", evidence(0.9, 0.1, 2 + seed, items=2), seed) for seed in (0, 1, 2)]
+    verdict = run(cells, CLOSER)[0]["verdicts"][0]
+    assert verdict["sentence"].endswith("It holds for these 2 items as given, too few to speak for others.")
+
+
 def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], tmp_path: Path) -> None:
     summary, _ = run(
         two_seeds,
