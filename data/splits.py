@@ -152,20 +152,6 @@ def cell_stratum(split: Split, item: str, country: str) -> str:
     return "train" if split.train_before is None else "later_wave"
 
 
-def unusable_items(survey: Survey, split: Split) -> dict[str, str]:
-    """Items whose countries all lie on the other side, with the reason: never trained on, or never audited unseen."""
-    countries: dict[str, set[str]] = {item.id: set() for item in survey.items}
-    for d in survey.distributions:
-        countries[d.item].add(d.group.country)
-    reasons = {}
-    for item, asked in countries.items():
-        if item in split.train_items and asked <= set(split.held_out_countries):
-            reasons[item] = "training item asked in held-out countries only"
-        if item in split.held_out_items and asked <= set(split.train_countries):
-            reasons[item] = "held-out item asked in training countries only"
-    return reasons
-
-
 def _code(name: str) -> str:
     return name if any(c in name for c in "*?[") else iso3(name)
 

@@ -234,13 +234,6 @@ def paired(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator, 
     return _measured([Units.of(a), Units.of(b)], [1.0, -1.0], rng, draws)
 
 
-def paired_interval(
-    first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator, draws: int = DRAWS
-) -> Interval:
-    """The interval of `paired`: mean of first minus second over their common units."""
-    return paired(first, second, rng, draws).interval
-
-
 def _measured(arms: Sequence[Units], contrast: Sequence[float], rng: np.random.Generator, draws: int) -> Paired:
     value, n = float(np.dot(contrast, [arm.value for arm in arms])), int(arms[0].counts[0].sum())
     method = described(arms)

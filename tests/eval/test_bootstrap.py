@@ -17,7 +17,6 @@ from eval.bootstrap import (
     describe,
     mean_interval,
     paired,
-    paired_interval,
     percentile_interval,
     widened,
     widening,
@@ -222,13 +221,13 @@ def test_paired_difference_is_on_common_units_and_narrower_than_unpaired() -> No
     first, rng = grid(12, 12), np.random.default_rng(4)
     noise = rng.normal(scale=0.01, size=len(first))
     second = first.assign(value=first["value"] - 0.5 + noise)
-    found = paired_interval(first.iloc[3:], second.iloc[:-2], rng, 2000)
+    found = paired(first.iloc[3:], second.iloc[:-2], rng, 2000).interval
     assert found.n == len(first) - 5
     assert found.value == pytest.approx(0.5 - noise[3:-2].mean())
     assert found.low < 0.5 < found.high
     assert found.high - found.low < 0.03
     assert mean_interval(first, rng, 2000).high - mean_interval(first, rng, 2000).low > 0.5
-    assert paired_interval(first, second.assign(measure="other"), rng).n == 0
+    assert paired(first, second.assign(measure="other"), rng).interval.n == 0
 
 
 def test_a_unit_that_is_there_twice_is_refused() -> None:
@@ -262,14 +261,15 @@ def test_seeds_add_a_t_part() -> None:
 def test_paired_seeds_cancel_and_unpaired_ones_add() -> None:
     flat, shifts = grid(6, 6).assign(value=0.0), {(0, 0): -1.0, (1, 0): 0.0, (2, 0): 1.0}
     first = cells_of(flat, shifts)
-    difference = paired_interval(first, cells_of(flat, {key: x - 0.5 for key, x in shifts.items()}), rng := rng0())
+    difference = paired(first, cells_of(flat, {key: x - 0.5 for key, x in shifts.items()}), rng := rng0()).interval
     assert (difference.low, difference.high) == pytest.approx((0.5, 0.5))
-    base = paired_interval(first, flat.assign(seed=0, draw=0), rng)
+    base = paired(first, flat.assign(seed=0, draw=0), rng).interval
     assert base.high == pytest.approx(4.302653 / 3**0.5, rel=0.01)
     assert "3 training seeds (1 in another arm) by Student's t" in base.method
     # Other seeds: both arms' own variances, Welch's degrees of freedom (here twice 2).
     others = cells_of(flat, {(seed + 5, 0): x for (seed, _), x in shifts.items()})
-    assert paired_interval(first, others, rng).high == pytest.approx(student.ppf(0.975, 4) * (2 / 3) ** 0.5, rel=0.01)
+    found = paired(first, others, rng).interval
+    assert found.high == pytest.approx(student.ppf(0.975, 4) * (2 / 3) ** 0.5, rel=0.01)
 
 
 def rng0() -> np.random.Generator:

@@ -1,97 +1,29 @@
-"""The API backend over real HTTP on loopback, against a server with true log-probabilities that breaks on demand."""
+"""The API backend over real HTTP on loopback, against a server with true log-probabilities."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import logging
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import torch
 
 from data.models import ModelSpec, load_model, load_tokenizer
-from data.prompts import Asking, OptionPrompt, Renderer, orders
+from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import Group, Survey
-from eval.answer_store import AnswerStore
 from eval.answers import TextRequest
 from eval.backends.api import OpenAICompatible
-from eval.backends.api_client import RefusedError
 from eval.backends.in_process import TransformersAnswerer
-from eval.backends.served import ServedAnswerer
 
-_spec = importlib.util.spec_from_file_location("serving", Path(__file__).with_name("serving.py"))
-assert _spec
-assert _spec.loader
-serving = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(serving)
-
-ALL = 100_000
-KEY = "sk-a-secret-that-must-not-be-seen"
-
-
-@pytest.fixture(scope="module")
-def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = serving.decided(tiny_model, tmp_path_factory.mktemp("decided"))
-    return folder
-
-
-@pytest.fixture
-def server(model: Path) -> Iterator[Any]:
-    with serving.ModelServer(model) as running:
-        yield running
-
-
-@pytest.fixture
-def opened(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Opens the backend on the server with its knobs, each time on the same store."""
-    monkeypatch.setenv("A_KEY", KEY)
-
-    def make(style: str = "native", store: str = "answers", **knobs: Any) -> ServedAnswerer:
-        knobs = {"base_url": server.base_url, "api_key_env": "A_KEY", "retries": 8, "longest_wait": 1.0, **knobs}
-        backend = OpenAICompatible(**knobs)
-        spec = ModelSpec("api:tiny")
-        opening = backend.open(tmp_path, spec, Asking(style=style), AnswerStore(tmp_path / f"{store}.sqlite"))
-        with opening as made:
-            assert made.weights == f"api:tiny@{server.base_url}"
-            assert isinstance(made.answerer, ServedAnswerer)
-            return made.answerer
-
-    return make
-
-
-def asked(survey: Survey, style: str, folder: Path) -> list[OptionPrompt]:
-    renderer = Renderer(Asking(style=style), None if style == "native" else load_tokenizer(folder))
-    return [
-        renderer.survey(item, order, Group(country), "country")
-        for item in survey.items
-        for order in orders(len(item.options), item.ordered)
-        for country in ("NOR", "USA", "JPN")
-    ]
-
-
-@pytest.fixture
-def prompts(tiny_survey: Survey, model: Path) -> list[OptionPrompt]:
-    return asked(tiny_survey, "native", model)
-
-
-@pytest.fixture
-def exact(tiny_survey: Survey, model: Path) -> list[Any]:
-    """What the engine in this process answers to the same questions."""
-    renderer = Renderer(Asking(), load_tokenizer(model))
-    return TransformersAnswerer(load_model(model, torch.float32), renderer, "weights").score(
-        asked(tiny_survey, "chat", model)
-    )
+ALL = 100_000  # more than the whole vocabulary
 
 
 @pytest.mark.parametrize("style", ["native", "completion"])
 def test_with_the_whole_vocabulary_answers_equal_the_engines(
-    opened: Any, tiny_survey: Survey, model: Path, style: str
+    asked: Any, opened: Any, tiny_survey: Survey, model: Path, style: str
 ) -> None:
     renderer = Renderer(Asking(style="chat" if style == "native" else style), load_tokenizer(model))
     engine = TransformersAnswerer(load_model(model, torch.float32), renderer, "weights")
@@ -129,160 +61,6 @@ def test_a_prompt_answered_with_none_of_its_labels_is_an_error_after_all_were_as
     with pytest.raises(ValueError, match=r"'tiny' answers 1 of 2 prompts with none of their labels.*\['Q', 'R'\]"):
         opened(top_logprobs=3).score(prompts)
     assert server.requests == 2
-
-
-FAULTS = ("429 1", "500", "slow", "cut", "ok", "429 date", "html", "429", "cut", "500", "ok", "slow", "429 0")
-
-
-def test_faults_are_survived_and_nothing_is_asked_twice(
-    server: Any, opened: Any, prompts: list[OptionPrompt], exact: list[Any]
-) -> None:
-    server.script = list(FAULTS)
-    server.slow = 0.5
-    subject = opened(top_logprobs=ALL, timeout=0.4, concurrency=4)
-    seen: list[tuple[int, int]] = []
-    answers = subject.score(prompts, lambda done, total: seen.append((done, total)))
-    for mine, true in zip(answers, exact, strict=True):
-        np.testing.assert_allclose(mine.probabilities, true.probabilities, atol=1e-4)
-    assert set(server.answered.values()) == {1}
-    assert len(server.answered) == len(prompts)
-    failed = len([fault for fault in FAULTS if fault != "ok"])
-    assert subject.costs.retries == failed
-    assert subject.costs.requests == server.requests == len(prompts) + failed
-    assert seen == [(done, len(prompts)) for done in range(1, len(prompts) + 1)]
-    again = opened(top_logprobs=ALL)
-    second = again.score(prompts)
-    assert server.requests == len(prompts) + failed
-    assert (again.costs.requests, again.costs.stored) == (0, len(prompts))
-    assert [one.probabilities.tolist() for one in second] == [one.probabilities.tolist() for one in answers]
-
-
-def test_an_interruption_costs_only_what_is_under_way(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == total // 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        opened(top_logprobs=ALL, concurrency=3).score(prompts, stop)
-    resumed = opened(top_logprobs=ALL, concurrency=3)
-    assert len(resumed.score(prompts)) == len(prompts)
-    assert resumed.costs.stored == len(prompts) // 2
-    assert resumed.costs.requests == len(prompts) - len(prompts) // 2
-    assert server.requests <= len(prompts) + 3
-
-
-def test_the_concurrency_limit_is_kept_and_used(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
-    server.delay = 0.02
-    opened(top_logprobs=ALL, concurrency=3).score(prompts)
-    assert server.busiest == 3
-
-
-def test_the_same_prompt_twice_is_one_request(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
-    first, second = opened(top_logprobs=ALL).score([prompts[0], prompts[0]])
-    assert server.requests == 1
-    assert first.probabilities.tolist() == second.probabilities.tolist()
-
-
-def test_tries_end(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
-    server.script = ["500"] * 3
-    subject = opened(retries=2)
-    with pytest.raises(TimeoutError, match=r"did not answer in 3 tries; last: 500 .*something broke"):
-        subject.score(prompts[:1])
-    assert server.requests == 3
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [("401", "401 Unauthorized: no: wrong key …"), ("400 too long", "no: too long"), ("quota", "no money left")],
-)
-def test_what_cannot_succeed_fails_at_once_without_the_key(
-    server: Any, opened: Any, prompts: list[OptionPrompt], fault: str, said: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    server.script = [fault]
-    with pytest.raises(RefusedError) as refused:
-        opened().score(prompts)
-    assert said in str(refused.value)
-    assert KEY not in repr(refused.value)
-    assert KEY not in caplog.text
-    assert server.requests == 1
-    assert server.authorizations == {f"Bearer {KEY}"}
-
-
-ANSWER = {"message": {"content": "yes"}, "finish_reason": "stop"}
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        {"error": {"message": "the provider broke"}, "choices": [ANSWER]},
-        {"choices": [{"message": {"content": ""}, "finish_reason": "error", "error": {"message": "broke"}}]},
-        {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]},
-        {"choices": [{"message": None, "finish_reason": "stop"}]},
-        {"choices": [{}]},
-        {"choices": [None]},
-        {"choices": {}},
-        {"choices": []},
-        [],
-    ],
-)
-def test_an_error_that_comes_as_a_success_is_no_answer(
-    server: Any, opened: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("eval.backends.api_client.FIRST_WAIT_SECONDS", 0.01)
-    whole, said = server.complete, [reply]
-    server.complete = lambda path, body: said.pop() if said else whole(path, body)
-    subject = opened()
-    (answer,) = subject.generate([TextRequest('[{"role": "user", "content": "Is it?"}]', max_tokens=3)])
-    assert answer.tokens == 3
-    assert subject.costs.retries == 1
-
-
-def test_a_reply_that_cannot_be_unpacked_is_tried_again(
-    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = []
-    post = httpx.AsyncClient.post
-
-    async def broken(self: httpx.AsyncClient, *given: Any, **more: Any) -> httpx.Response:
-        tries.append(given)
-        if len(tries) == 1:
-            raise httpx.DecodingError("incorrect header check")
-        return await post(self, *given, **more)
-
-    monkeypatch.setattr(httpx.AsyncClient, "post", broken)
-    assert len(opened().score(prompts[:1])) == 1
-    assert len(tries) == 2
-
-
-def test_a_server_on_this_machine_is_asked_past_a_proxy(
-    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    assert len(opened(retries=0).score(prompts[:1])) == 1
-
-
-def test_a_key_from_a_file_with_windows_line_ends_is_used(
-    server: Any, opened: Any, prompts: list[OptionPrompt], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("B_KEY", f"{KEY}\r\n")
-    opened(api_key_env="B_KEY").score(prompts[:1])
-    assert server.authorizations == {f"Bearer {KEY}"}
-
-
-def test_a_key_in_place_of_its_variable_is_refused_without_showing_it() -> None:
-    with pytest.raises(ValueError, match="api_key_env must be the name of an environment variable") as refused:
-        OpenAICompatible(api_key_env=KEY)
-    assert KEY not in str(refused.value)
-
-
-def test_a_server_that_asks_for_a_long_wait_is_given_up(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
-    server.script = ["429 3600"]
-    with pytest.raises(RefusedError, match=r"wants us to wait 3600 s \(backend.longest_wait is 1 s\)"):
-        opened().score(prompts[:1])
 
 
 def test_a_server_without_logprobs_is_named(server: Any, opened: Any, prompts: list[OptionPrompt]) -> None:
