@@ -1,0 +1,1 @@
+"""Written answers that miss the point: six axes, by rule and by judge."""
