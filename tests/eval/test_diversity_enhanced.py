@@ -1,86 +1,21 @@
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from survey_takers import find, first_place, make_context, own_first, people_of, uniform
 
-from data.prompts import Asking, OptionPrompt, Renderer, lettered, place_name
+from data.prompts import lettered, place_name
 from data.records import AnswerDistribution, Group, Item, Split, Survey
-from eval.answers import OptionAnswer, Progress
-from eval.context import AuditContext
-from eval.diversity_enhanced import DiversityEnhanced, expected_distinct, noise_of_memories, preference_answers
+from eval.diversity_enhanced.answers import noise_of_memories, preference_answers
+from eval.diversity_enhanced.audit import DiversityEnhanced, Interviews
+from eval.diversity_enhanced.places import PLACES
 from eval.panels import Panel
-from eval.participants import Participant, draw_participants, shuffled
-from eval.places import PLACES
-from eval.records import SCORE_COLUMNS, AuditResult, Estimate
+from eval.records import SCORE_COLUMNS, SCORE_KEYS
 from eval.survey_scores import average_orders
 from eval.variation_measures import between_ratio
-
-Rule = Callable[[Item, str, list[str]], Sequence[float]]
-
-
-class Fake:
-    """Answers by a rule of item, country and the options in the order shown; remembers what it was asked."""
-
-    @property
-    def identity(self) -> str:
-        return "fake"
-
-    def __init__(self, survey: Survey, countries: Sequence[str], rule: Rule) -> None:
-        self.survey, self.countries, self.rule = survey, countries, rule
-        self.batches: list[list[OptionPrompt]] = []
-
-    def perplexity(self, texts: Sequence[str]) -> float:
-        return math.nan
-
-    def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
-        self.batches.append(list(prompts))
-        answers = []
-        for prompt in prompts:
-            system, last = prompt.text.split("\n\n")[0], prompt.text.split("Question: ")[-1]
-            (item,) = [item for item in self.survey.items if last.startswith(item.question)]
-            (country,) = [country for country in self.countries if f" {place_name(country)} " in system]
-            shown = [line[3:] for line in last.removesuffix("\n\nAnswer:").split("\n")[1:]]
-            answers.append(OptionAnswer(np.asarray(self.rule(item, country, shown), dtype=float), 0.8))
-        return answers
-
-
-def make_context(
-    survey: Survey, split: Split, rule: Rule, limit: int | None = None, seed: int = 0
-) -> tuple[AuditContext, Fake]:
-    fake = Fake(survey, split.held_out_countries, rule)
-    renderer = Renderer(Asking(style="completion", persona="portrayal"))
-    return AuditContext(fake, renderer, survey, split, (), seed, limit, lambda _: lambda done, total: None), fake
-
-
-def find(estimates: Sequence[Estimate], name: str, condition: str, group: str = "all") -> Estimate:
-    (found,) = [e for e in estimates if (e.name, e.condition, e.group) == (name, condition, group)]
-    return found
-
-
-def people_of(survey: Survey) -> Rule:
-    def rule(item: Item, country: str, shown: list[str]) -> list[float]:
-        q = survey.people[item.id, Group(country)].probabilities
-        return [q[item.options.index(option)] for option in shown]
-
-    return rule
-
-
-def first_place(item: Item, country: str, shown: list[str]) -> list[float]:
-    return [1.0] + [0.0] * (len(shown) - 1)
-
-
-def uniform(item: Item, country: str, shown: list[str]) -> list[float]:
-    return [1 / len(shown)] * len(shown)
-
-
-def own_first(item: Item, country: str, shown: list[str]) -> list[float]:
-    return [float(option == item.options[0]) for option in shown]
-
 
 AUDIT = DiversityEnhanced(countries=4, participants=12, items=2, max_memory=3, draws=200)
 PEOPLE, EXPECTED = "participants", "participants:expected"
@@ -88,7 +23,7 @@ PEOPLE, EXPECTED = "participants", "participants:expected"
 
 def test_perfect_people(tiny_survey: Survey, tiny_split: Split) -> None:
     context, _ = make_context(tiny_survey, tiny_split, people_of(tiny_survey))
-    estimates = DiversityEnhanced(4, 60, 2, 3, 200)(context).estimates
+    estimates = DiversityEnhanced(4, 60, 2, 3, draws=200)(context).estimates
     for measure in ("js_distance", "total_variation", "emd"):
         assert find(estimates, measure, EXPECTED).value == pytest.approx(0, abs=1e-6)
         floor = find(estimates, measure, "reference:people_again").value
@@ -102,8 +37,8 @@ def test_perfect_people(tiny_survey: Survey, tiny_split: Split) -> None:
 
 def test_the_floor_knows_how_few_the_participants_are(tiny_survey: Survey, tiny_split: Split) -> None:
     context, _ = make_context(tiny_survey, tiny_split, uniform)
-    few = DiversityEnhanced(4, 3, 2, 3, 50)(context).estimates
-    many = DiversityEnhanced(4, 60, 2, 3, 50)(context).estimates
+    few = DiversityEnhanced(4, 3, 2, 3, draws=50)(context).estimates
+    many = DiversityEnhanced(4, 60, 2, 3, draws=50)(context).estimates
     floors = [find(e, "js_distance", "reference:people_again").value for e in (few, many)]
     assert floors[0] > 2 * floors[1]
     expected = [find(e, "js_distance", f"reference:people_again ({EXPECTED})").value for e in (few, many)]
@@ -159,6 +94,7 @@ def test_noise_that_memories_add_is_no_variation_between_countries() -> None:
                 rows.append(
                     {"participant": f"{country}-{number}", "item": item, "country": country, "p": p, "q": q, "n": 500.0}
                     | {"answer": 0, "remembered": 1, "option_mass": 1.0, "ordered": False, "positions": None}
+                    | {"condition": PEOPLE, "options": ["a", "b", "c", "d"], "greedy": False}
                 )
     items = pd.DataFrame(rows)
     # A Dirichlet with parameter 2 has variance (1/k)(1 - 1/k) / (2 k + 1) an option; it enters by a half.
@@ -176,13 +112,13 @@ def test_noise_that_memories_add_is_no_variation_between_countries() -> None:
 
 def test_variation_is_reported_where_it_can_be_measured(tiny_survey: Survey, tiny_split: Split) -> None:
     context, _ = make_context(tiny_survey, tiny_split, uniform)
-    two = DiversityEnhanced(2, 3, 2, 3, 50)(context).estimates
+    two = DiversityEnhanced(2, 3, 2, 3, draws=50)(context).estimates
     assert not {e.name for e in two if e.name.startswith("between")}
     assert {e.condition for e in two if e.name == "within_ratio"} == {EXPECTED}
     assert not {e.name for e in two} & {"kl_people_model"}
 
 
-def evidence(result: AuditResult, participant: str) -> pd.DataFrame:
+def evidence(result: Interviews, participant: str) -> pd.DataFrame:
     return result.items[result.items["participant"] == participant].sort_values("step")
 
 
@@ -192,7 +128,7 @@ def test_the_evidence_and_the_scores(tiny_survey: Survey, tiny_split: Split) -> 
     assert len(result.items) == 4 * 12 * 2
     assert [len(batch) for batch in fake.batches] == [48, 48]
     assert tuple(result.scores.columns) == SCORE_COLUMNS
-    assert not result.scores.duplicated(["measure", "condition", "item", "country"]).any()
+    assert not result.scores.duplicated([*SCORE_KEYS]).any()
     assert not result.scores["condition"].str.startswith("reference:").any()
     for row in result.items.itertuples():
         assert sorted(row.order) == list(range(len(row.labels)))
@@ -205,7 +141,7 @@ def test_the_evidence_and_the_scores(tiny_survey: Survey, tiny_split: Split) -> 
 
 def test_an_answer_is_remembered_as_it_was_shown(tiny_survey: Survey, tiny_split: Split) -> None:
     context, _ = make_context(tiny_survey, tiny_split, uniform)
-    result = AUDIT(context)
+    result = AUDIT.ask(context)
     for name in result.items["participant"].unique():
         one, two = (row for row in evidence(result, name).itertuples())
         assert one.remembered == 0
@@ -220,7 +156,7 @@ def test_participants_of_two_countries_see_the_same_and_have_their_own_luck(
     tiny_survey: Survey, tiny_split: Split
 ) -> None:
     context, _ = make_context(tiny_survey, tiny_split, uniform)
-    items = AUDIT(context).items
+    items = AUDIT.ask(context).items
     one, other = (items[items["country"] == country] for country in ("NOR", "GHA"))
     assert one["order"].tolist() == other["order"].tolist()
     assert one["memory_length"].tolist() == other["memory_length"].tolist()
@@ -229,14 +165,14 @@ def test_participants_of_two_countries_see_the_same_and_have_their_own_luck(
 
 def test_the_same_seed_gives_the_same_people_and_another_seed_others(tiny_survey: Survey, tiny_split: Split) -> None:
     few = DiversityEnhanced(countries=2, participants=12, items=2, max_memory=3, draws=20)
-    runs = [few(make_context(tiny_survey, tiny_split, uniform, seed=seed)[0]).items for seed in (0, 0, 1)]
+    runs = [few.ask(make_context(tiny_survey, tiny_split, uniform, seed=seed)[0]).items for seed in (0, 0, 1)]
     pd.testing.assert_frame_equal(runs[0], runs[1])
     assert runs[0]["answer"].tolist() != runs[2]["answer"].tolist()
 
 
 def test_a_limit_keeps_countries_even(tiny_survey: Survey, tiny_split: Split) -> None:
     context, _ = make_context(tiny_survey, tiny_split, uniform, limit=8)
-    result = AUDIT(context)
+    result = AUDIT.ask(context)
     assert result.items.drop_duplicates("participant")["country"].value_counts().to_dict() == dict.fromkeys(
         ("NOR", "GHA", "BRA", "IND"), 2
     )
@@ -258,7 +194,7 @@ def test_only_item_and_country_with_people_are_compared(tiny_survey: Survey, tin
         for country in ("NOR", "GHA", "BRA", "IND")
         if (item, country) != ("toy/vote", "NOR")
     }
-    one_item = DiversityEnhanced(4, 2, 1, 3, 50)(context)
+    one_item = DiversityEnhanced(4, 2, 1, 3).ask(context)
     assert one_item.settings["asked_items"] == ["toy/bribe"]
     assert one_item.excluded["held-out items beyond items=1"] == 1
 
@@ -269,60 +205,28 @@ def test_what_cannot_be_asked_is_said(tiny_survey: Survey, tiny_split: Split) ->
     survey = Survey((*tiny_survey.items, long), (*tiny_survey.distributions, people))
     split = Split((), (), ("toy/long", "toy/vote"), ("NOR", "GHA"), 0)
     context, _ = make_context(survey, split, uniform)
-    assert AUDIT(context).excluded["items with more than 26 options"] == 1
+    assert AUDIT.ask(context).excluded["items with more than 26 options"] == 1
     nobody, _ = make_context(tiny_survey, Split((), (), ("toy/vote",), ("FRA",), 0), uniform)
     with pytest.raises(ValueError, match=r"nothing to audit.*toy/vote.*FRA"):
-        AUDIT(nobody)
+        AUDIT.ask(nobody)
 
 
-@pytest.mark.parametrize(("knob", "value"), [("countries", 0), ("participants", 0), ("items", 0), ("max_memory", -1)])
-def test_bad_knobs_are_named(knob: str, value: int) -> None:
-    with pytest.raises(ValueError, match=rf"audit.def.{knob} must be at least .*, got {value}"):
+@pytest.mark.parametrize(
+    ("knob", "value", "said"),
+    [
+        ("countries", 0, "at least 1, got 0"),
+        ("participants", 0, "at least 1, got 0"),
+        ("items", 0, "at least 1, got 0"),
+        ("max_memory", -1, "at least 0, got -1"),
+        ("max_tokens", 0, "at least 1, got 0"),
+        ("control_participants", 0, "at least 1, got 0"),
+        ("answering", "guess", r"one of \['choice', 'explain'\], got 'guess'"),
+        ("decoding", "beams", r"one of \['sampled', 'drawn'\], got 'beams'"),
+        ("ablations", ("no_beams",), r"among \['no_location', 'no_memory', 'no_order'\], got \('no_beams',\)"),
+        ("ablations", "no_memory", "a list among .*, got 'no_memory'"),
+        ("ablations", ("no_memory", "no_memory"), "names one twice"),
+    ],
+)
+def test_bad_knobs_are_named(knob: str, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"audit.def.{knob} .*{said}"):
         DiversityEnhanced(**{knob: value})
-
-
-def test_memory_is_resampled_without_replacement_and_in_order() -> None:
-    who = Participant("NOR", 0, "", 2, np.random.default_rng(0))
-    items = [Item(f"i{n}", f"Question {n}?", ("yes", "no"), False, "toy") for n in range(6)]
-    kept: list[list[str]] = []
-    for item in items:
-        assert who.answer(item, (1, 0), np.array([0.0, 1.0])) == 1
-        kept.append([pair.question.split("?")[0] for pair in who.memory])
-        assert all(pair.letter == "A" for pair in who.memory)
-    assert [len(memory) for memory in kept] == [1, 2, 2, 2, 2, 2]
-    for before, after in pairwise(kept):
-        assert len(set(after)) == len(after)
-        assert after == sorted(after)
-        assert len(set(after) - set(before)) <= 1
-
-
-def test_sampled_answers_follow_the_distribution() -> None:
-    who = Participant("NOR", 0, "", 0, np.random.default_rng(0))
-    item = Item("i", "Question?", ("a", "b", "c"), False, "toy")
-    drawn = [who.answer(item, (2, 0, 1), np.array([0.2, 0.0, 0.8])) for _ in range(2000)]
-    assert np.bincount(drawn, minlength=3) / 2000 == pytest.approx([0.2, 0, 0.8], abs=0.03)
-    assert who.memory == []
-
-
-def test_participants_are_spread_evenly_and_memory_lengths_over_the_whole_range() -> None:
-    everyone = draw_participants(("NOR", "XKX"), 200, 3, 0)
-    assert [who.country for who in everyone[:4]] == ["NOR", "XKX", "NOR", "XKX"]
-    assert {who.place for who in everyone if who.country == "XKX"} == {""}
-    assert {who.place for who in everyone if who.country == "NOR"} == set(PLACES["NOR"])
-    counts = np.bincount([who.memory_length for who in everyone if who.country == "NOR"])
-    assert len(counts) == 4
-    assert counts.min() > 30
-
-
-@pytest.mark.parametrize(("options", "participants"), [(4, 12), (3, 6), (10, 5), (5, 5)])
-def test_each_option_stands_at_each_place_equally_often(options: int, participants: int) -> None:
-    orders = [shuffled(options, n, participants, np.random.default_rng(3)) for n in range(participants)]
-    for place in range(options):
-        shown = np.bincount([order[place] for order in orders], minlength=options)
-        assert shown.max() == math.ceil(participants / options)
-
-
-def test_distinct_answers_by_hand() -> None:
-    # Two people, a fair coin: one answer half of the time, two otherwise.
-    assert expected_distinct(np.array([0.5, 0.5]), 2) == pytest.approx(1.5)
-    assert expected_distinct(np.array([1.0, 0.0]), 9) == 1

@@ -1,0 +1,1 @@
+"""DEF: cultural fidelity by simulated survey takers."""
