@@ -96,12 +96,18 @@ class Renderer:
         text = lettered(question, options) + (f"\n\n{ask}" if ask else "")
         return OptionPrompt(self.dialogue([*turns, Turn("user", text)]), labels)
 
-    def survey(self, item: Item, order: Sequence[int], group: Group, condition: str) -> OptionPrompt:
+    def survey(
+        self, item: Item, order: Sequence[int], group: Group, condition: str, told: int | None = None
+    ) -> OptionPrompt:
         """An item with its options in `order`, put to the persona that `condition` states of `group`, all in the
         language of the prompts. ValueError where the item has no wording in it.
+
+        `told` is the index of an option that a line after the persona says most people choose.
         """
         item = item.in_language(self.asking.language)
         stated = self.persona(group, condition)
+        if told is not None:
+            stated = "\n".join(filter(None, [stated, self.frame.told.format(option=item.options[told])]))
         options = [item.options[index] for index in order]
         if self.asking.layout == "persona_first":
             return self.closed([Turn("system", self.instruction(stated))], item.question, options)
@@ -114,6 +120,12 @@ class Renderer:
     def instruction(self, stated: str) -> str:
         """What a system turn says: the instruction, then the persona where one is stated."""
         return f"{self.frame.instruction}{self.frame.biography_joint}{stated}" if stated else self.frame.instruction
+
+    def in_style(self, persona: str) -> Renderer:
+        """The same renderer with another persona style, one of PERSONAS. ValueError for another."""
+        if persona == self.asking.persona:
+            return self
+        return Renderer(replace(self.asking, persona=persona), self.tokenizer)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids, nothing added. Raises ValueError where a text would begin with two beginning-of-sequence

@@ -146,6 +146,16 @@ def top1_agreement(p: npt.ArrayLike, q: npt.ArrayLike) -> FloatArray:
     return np.asarray((a & b).sum(axis=-1) / (a.sum(axis=-1) * b.sum(axis=-1)))
 
 
+def accuracy_as_published(p: npt.ArrayLike, q: npt.ArrayLike) -> FloatArray:
+    """1 where the first most probable option of both is the same, else 0: top-1 accuracy as benchmarks compute it.
+
+    The quirk: ties go to the option that comes first (`argmax`), so that an even answer scores 1 wherever people prefer
+    the first option; `top1_agreement` shares ties.
+    """
+    first, second = _pair(p, q)
+    return np.asarray((first.argmax(axis=-1) == second.argmax(axis=-1)).astype(np.float64))
+
+
 def cohen_kappa(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Cohen's kappa of two lists of labels of individuals, in [-1, 1] (Cohen 1960).
 
@@ -184,10 +194,11 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "top1_agreement": Measure(top1_agreement, False),
         "one_minus_js_as_published": Measure(one_minus_js_as_published, False),
         "emd_as_published": Measure(emd_as_published, False),
+        "accuracy_as_published": Measure(accuracy_as_published, False),
         "kl_model_people_as_published": Measure(kl_model_people_as_published, False),
     }
 )
 """Every measure that compares a model's distribution with people's, by name."""
 
-HIGHER_IS_CLOSER = frozenset({"top1_agreement", "one_minus_js_as_published"})
+HIGHER_IS_CLOSER = frozenset({"top1_agreement", "one_minus_js_as_published", "accuracy_as_published"})
 """The measures of `MEASURES` that grow as the model comes closer to people; all others shrink."""

@@ -4,7 +4,10 @@
     other_countries_mean  the mean of the other countries' people (leave one country out)
     people_again          the floor: the distance between two samples of the same people
 
-`reference_scores` gives all three as score rows (conditions `reference:…`) beside a model's own.
+    earlier_wave          the same people asked years before (where training saw their answers of then)
+
+`reference_scores` gives the first three as score rows (conditions `reference:…`) beside a model's own,
+`earlier_wave_scores` the last.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import pandas as pd
 
 from eval.distances import MEASURES, FloatArray, distributions, js_distance
 from eval.panels import DEMOGRAPHICS
-from eval.records import SCORE_COLUMNS
+from eval.survey_scores import stacked, unit_scores
 
 UNIT = ("stratum", "item", "country", *DEMOGRAPHICS)
 _CHUNK = 4_000_000
@@ -127,10 +130,18 @@ def reference_scores(
             for reference, score in values.items():
                 rows = block[[*UNIT, "n"]].assign(measure=name, condition=f"reference:{reference}", value=score)
                 frames.append(rows[np.isfinite(score)])
-    if not frames:
-        return pd.DataFrame(columns=list(SCORE_COLUMNS))
-    scores: pd.DataFrame = pd.concat(frames, ignore_index=True)
-    return scores[list(SCORE_COLUMNS)]
+    return stacked(frames)
+
+
+def earlier_wave_scores(answers: pd.DataFrame, earlier: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """Score rows of `reference:earlier_wave`: the distance of what a group's people answered before (`earlier`, columns
+    item, country, age, sex, education, q) to what they answer now, on the units of `answers` that are there.
+    """
+    group = ["item", "country", *DEMOGRAPHICS]
+    before = earlier[[*group, "q"]].rename(columns={"q": "p"})
+    units = answers.drop_duplicates([*UNIT]).drop(columns="p").merge(before, on=group)
+    scores = unit_scores(units.assign(condition="reference:earlier_wave"), measures)
+    return scores[scores["measure"].isin(measures)]
 
 
 def _bound(name: str, block: pd.DataFrame) -> Callable[[FloatArray, FloatArray], FloatArray] | None:

@@ -2,9 +2,11 @@
 
     fidelity        distance between model and people in a group, with what people's finite sample adds removed: the
                     signed root of (JSD - its expected noise) in bits, in [-1, 1]; 0 is as close as can be told
-    age_gap …       fidelity of the youngest band minus the oldest, paired by item and country; likewise sex_gap and
-                    education_gap (first minus last level); above 0: the first is represented worse
-    similarity      1 - js_distance to the people of a country, in [0, 1]
+    age_gap …       fidelity of the youngest band minus the oldest, paired by item and country; likewise sex_gap (women
+                    minus men) and education_gap (least minus most, of the levels that the item's survey has); above 0:
+                    the first is represented worse
+    similarity      1 - js_distance to the people of a country, in [0, 1]; similarity_to_home that to the home country's
+                    people, of the answers for the others
     us_centrism     similarity of the answer given for a country (or for nobody) to the USA's people, minus similarity
                     to that country's own people, in [-1, 1]; above 0: closer to Americans than to whom it speaks for
 
@@ -28,8 +30,35 @@ from eval.distances import FloatArray, js_distance, js_divergence
 from eval.panels import DEMOGRAPHICS, js_noise, sizes
 from eval.records import SCORE_COLUMNS, Estimate
 from eval.summaries import summarise
+from eval.survey_scores import stacked
 
 HOME = "USA"
+EDUCATION = (
+    "lower",
+    "primary education",
+    "elementary school",
+    "no high school diploma",
+    "less than high school",
+    "lower secondary school or less",
+    "no university degree",
+    "no college degree",
+    "secondary education",
+    "secondary school",
+    "upper secondary school",
+    "high school diploma",
+    "some post-secondary education",
+    "community college or technical school",
+    "junior college degree",
+    "post-secondary education",
+    "higher education",
+    "college degree",
+    "university degree",
+    "university or other tertiary education",
+    "bachelor's degree",
+    "graduate degree",
+    "higher",
+)
+"""Levels of education in words, from least to most, as far as two levels of one survey are compared."""
 
 
 def fidelity(p: npt.ArrayLike, q: npt.ArrayLike, n: npt.ArrayLike, n_model: npt.ArrayLike = float("inf")) -> FloatArray:
@@ -42,18 +71,24 @@ def fidelity(p: npt.ArrayLike, q: npt.ArrayLike, n: npt.ArrayLike, n_model: npt.
 
 
 def ends(levels: Sequence[str], order: Sequence[str] | None = None) -> tuple[str, str] | None:
-    """First and last level by `order`, else by the first number in them ("18-29" < "50+"), else by name; None if fewer
-    than two levels. ValueError where `order` lacks a level.
+    """First and last level by `order`, else by the first number in them ("18-29" < "50+"), else as in EDUCATION, else
+    by name; None if fewer than two levels, and where some but not all of them stand in EDUCATION. ValueError where
+    `order` lacks a level.
     """
     known = sorted({level for level in levels if level})
     if len(known) < 2:
         return None
+    listed = sum(level in EDUCATION for level in known)
     if order is not None:
         if unknown := sorted(set(known) - set(order)):
             raise ValueError(f"levels {unknown} are missing from the order {list(order)}")
         known.sort(key=list(order).index)
     elif all(re.search(r"\d", level) for level in known):
         known.sort(key=lambda level: float(re.search(r"\d+(\.\d+)?", level).group()))  # type: ignore[union-attr]
+    elif listed == len(known):
+        known.sort(key=EDUCATION.index)
+    elif listed:
+        return None
     return known[0], known[-1]
 
 
@@ -74,10 +109,11 @@ def representation_scores(answers: pd.DataFrame, order: Mapping[str, Sequence[st
     near = table.assign(measure="similarity", value=similar)
     frames = [close, near]
     for axis in DEMOGRAPHICS:
-        pair = ends(table[axis].unique().tolist(), (order or {}).get(axis))
-        if pair is not None:
-            frames.append(_gap(close, axis, *pair))
-    return pd.concat([frame for frame in frames if len(frame)], ignore_index=True)[list(SCORE_COLUMNS)]
+        for _, part in close[close[axis] != ""].groupby("item", sort=True):
+            pair = ends(part[axis].unique().tolist(), (order or {}).get(axis))
+            if pair is not None:
+                frames.append(_gap(part, axis, *pair))
+    return stacked(frames)
 
 
 def _gap(scores: pd.DataFrame, axis: str, first: str, last: str) -> pd.DataFrame:
@@ -91,7 +127,8 @@ def _gap(scores: pd.DataFrame, axis: str, first: str, last: str) -> pd.DataFrame
 
 
 def centrism_scores(answers: pd.DataFrame, people: pd.DataFrame, home: str = HOME) -> pd.DataFrame:
-    """`us_centrism` of the answers for whole countries, and of three reference rows on the same units.
+    """`us_centrism` and `similarity_to_home` of the answers for whole countries, and of two reference rows on the same
+    units.
 
     `people` holds the home country's distributions (columns item, country, age, sex, education, q). The rows
     `reference:uniform` and `reference:people` say what an even answer and the country's own people would score: being
@@ -105,17 +142,17 @@ def centrism_scores(answers: pd.DataFrame, people: pd.DataFrame, home: str = HOM
         return pd.DataFrame(columns=list(SCORE_COLUMNS))
 
     def score(given: pd.Series, rows: pd.DataFrame, condition: str | None = None) -> pd.DataFrame:
-        pull = [
-            float(js_distance(p, q) - js_distance(p, q_home))
-            for p, q, q_home in zip(given, rows["q"], rows["q_home"], strict=True)
-        ]
+        own, home = (
+            np.array([float(js_distance(p, q)) for p, q in zip(given, rows[of], strict=True)]) for of in ("q", "q_home")
+        )
         named = rows if condition is None else rows.assign(condition=condition)
-        return named.assign(measure="us_centrism", value=pull)[list(SCORE_COLUMNS)]
+        values = {"us_centrism": own - home, "similarity_to_home": 1 - home}
+        return pd.concat([named.assign(measure=name, value=value) for name, value in values.items()])
 
     once = both.drop_duplicates(["stratum", "item", "country"])
     even = once["q"].map(lambda q: np.full(len(q), 1 / len(q)))
     rows = [score(both["p"], both), score(even, once, "reference:uniform"), score(once["q"], once, "reference:people")]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True)[list(SCORE_COLUMNS)]
 
 
 def representation(

@@ -1,7 +1,9 @@
 """The scores and estimates of an audit that asks survey items, all from its `answers` table.
 
-Held-out items are group "all", seen items "seen items"; then by country and age band. Reference rows (`reference:…`)
-are computed on the same units where they are defined there; their `n` says on how many.
+Held-out items are group "all", seen items "seen items"; then by country, age band, sex and education. Reference rows
+(`reference:…`) are computed on the same units where they are defined there; their `n` says on how many. Those of the
+condition "country" have no suffix and stand beside every condition with the same units ("none"); those of another name
+it ("reference:uniform (country+age)") and stand beside it in every style or language with the same units.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from eval.panels import stratum_group
+from eval.panels import DEMOGRAPHICS, stratum_group
 from eval.records import Estimate
-from eval.references import attained, reference_scores, skill
+from eval.references import UNIT, attained, earlier_wave_scores, reference_scores, skill
 from eval.representation import centrism_scores, representation, representation_scores
 from eval.summaries import summarise
-from eval.survey_scores import DISTANCES, unit_scores
+from eval.survey_scores import DISTANCES, stacked, unit_scores
 from eval.variation import variation
 
 NAN = float("nan")
@@ -26,7 +28,7 @@ def survey_scores(answers: pd.DataFrame, people: pd.DataFrame, home: str = "") -
     """Every unit that comparisons pair: distances, entropy, option mass, fidelity, gaps, similarity, US-centrism."""
     pull = _centrism(answers, people, home)
     own = pull[~pull["condition"].str.startswith("reference:")]
-    return pd.concat([unit_scores(answers), representation_scores(answers), own], ignore_index=True)
+    return stacked([unit_scores(answers), representation_scores(answers), own])
 
 
 def survey_estimates(
@@ -36,20 +38,31 @@ def survey_estimates(
     draws: int,
     home: str = "",
     measures: Sequence[str] = DISTANCES,
+    earlier: pd.DataFrame | None = None,
 ) -> list[Estimate]:
     """Estimates with 95% intervals over items and countries of one variant, reference rows included.
 
-    `people` are all distributions that reference rows may draw on; with a `home` country, its pull is estimated too.
+    `people` are all distributions that reference rows may draw on; with a `home` country, its pull is estimated too;
+    `earlier` are people's answers of an earlier wave, the reference of the stratum `later_wave`.
     `skill` and `attained` are ratios of the means over the units of their rows and carry no interval.
     """
     scores = unit_scores(answers, measures)
     estimates = _summaries(scores, rng, draws)
-    # A reference row stands beside one condition: its units are that condition's units.
+    known: dict[frozenset[tuple[str, ...]], pd.DataFrame] = {}
+    beside: dict[str, frozenset[tuple[str, ...]]] = {}
     for condition, part in answers.groupby("condition", sort=True):
-        rows = reference_scores(part, list(measures), rng=rng, people=people)
-        if condition != "none":  # the country's units, which "none" has too
-            named = rows if condition == "country" else rows.assign(condition=rows["condition"] + f" ({condition})")
-            estimates += _summaries(named, rng, draws)
+        units = frozenset(part[[*UNIT]].itertuples(index=False, name=None))
+        if units not in known:
+            rows = reference_scores(part, list(measures), rng=rng, people=people)
+            if earlier is not None and (later := part[part["stratum"] == "later_wave"]).size:
+                rows = pd.concat([rows, earlier_wave_scores(later, earlier, measures)], ignore_index=True)
+            known[units] = rows
+        rows = known[units]
+        stated = str(condition).partition(" (")[0]
+        if units not in (beside.get("country"), beside.get(stated)):
+            suffix = "" if condition == "country" else f" ({condition})"
+            estimates += _summaries(rows.assign(condition=rows["condition"] + suffix), rng, draws)
+            beside.setdefault(str(condition), units)
         estimates += _relative(scores[scores["condition"] == condition], rows, str(condition))
     estimates += representation(answers, rng, draws)
     estimates += summarise(_centrism(answers, people, home), rng, draws)
@@ -57,11 +70,27 @@ def survey_estimates(
     return estimates
 
 
+def people_counts(answers: pd.DataFrame) -> list[Estimate]:
+    """`people`: how many people stand behind a question of each country, age band, sex and education that is asked for
+    by itself (effective number, mean over questions). Groups whose numbers are not known give none.
+    """
+    found = []
+    held = answers[(answers["stratum"] == "held_out") & (answers["n"] > 0)]
+    for name in ("country", *DEMOGRAPHICS):
+        condition = "country" if name == "country" else f"country+{name}"
+        suffix = "" if name == "country" else f" ({condition})"
+        for level, part in held[held["condition"] == condition].groupby(name, sort=True):
+            value, method = float(part["n"].mean()), "mean effective number of people a question; no interval"
+            row = (f"{name}={level!s}", f"reference:people{suffix}", value, NAN, NAN, len(part), method)
+            found.append(Estimate("people", *row))
+    return found
+
+
 def _summaries(scores: pd.DataFrame, rng: np.random.Generator, draws: int) -> list[Estimate]:
-    """All measures over everything; the js_distance also by country and age band."""
+    """All measures over everything; the js_distance also by country and demographic."""
     detailed = scores["measure"] == "js_distance"
     return [
-        *summarise(scores[detailed], rng, draws, by=("country", "age")),
+        *summarise(scores[detailed], rng, draws, by=("country", *DEMOGRAPHICS)),
         *summarise(scores[~detailed], rng, draws),
     ]
 

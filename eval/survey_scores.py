@@ -62,9 +62,15 @@ def unit_scores(answers: pd.DataFrame, measures: Sequence[str] = DISTANCES) -> p
                 values[name] = function(p, q, block["positions"].iloc[0])
         for name, value in values.items():
             frames.append(block[[*UNIT, "n"]].assign(measure=name, value=value))
-    if not frames:
+    return stacked(frames)
+
+
+def stacked(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Score rows one below the other (columns `SCORE_COLUMNS`); empty parts say nothing of types."""
+    there = [frame for frame in frames if len(frame)]
+    if not there:
         return pd.DataFrame(columns=list(SCORE_COLUMNS))
-    return pd.concat(frames, ignore_index=True)[list(SCORE_COLUMNS)]
+    return pd.concat(there, ignore_index=True)[list(SCORE_COLUMNS)]
 
 
 def order_effect(p: FloatArray, orders: npt.NDArray[np.int64]) -> float:

@@ -49,6 +49,13 @@ def position_effect(items: pd.DataFrame) -> float:
     return float(np.nanmean(effects)) if not np.isnan(effects).all() else float("nan")
 
 
+def _main(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose condition is neither a control ("control:told") nor in another manner ("country (fr)")."""
+    if "condition" not in table:
+        return table
+    return table[~table["condition"].str.contains(r"^control:| \(", regex=True)]
+
+
 def gate(
     items: pd.DataFrame,
     answers: pd.DataFrame | None = None,
@@ -57,8 +64,10 @@ def gate(
 ) -> Validity:
     """The status of one variant from its per-prompt evidence (`items`, as `position_effect` with option_mass).
 
-    `answers` (p and q a row) gives the mode shares. Figures that are not known are NaN and decide nothing.
+    `answers` (p and q a row) gives the mode shares. Figures that are not known are NaN and decide nothing. What was
+    asked beside the main reading does not enter: the positive control, further persona styles and languages.
     """
+    items, answers = _main(items), None if answers is None else _main(answers)
     share, people = float("nan"), float("nan")
     if answers is not None and len(answers):
         people = float(np.mean([max(row) > MODE for row in answers["q"]]))

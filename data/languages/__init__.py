@@ -50,6 +50,7 @@ class Frame:
     portrayal: str
     portrayal_joint: str
     biography_joint: str
+    told: str
     age_range: str
     age_open: str
     sex: Mapping[str, str]

@@ -29,7 +29,7 @@ def test_six_languages_have_the_same_keys_and_placeholders() -> None:
         words = frame(language)
         assert tuple(words.facts) == FIELDS
         assert set(words.sex) == {"female", "male"}
-        for name in ("question_answer", "portrayal", "age_range", "age_open"):
+        for name in ("question_answer", "portrayal", "told", "age_range", "age_open"):
             holes = re.findall(r"\{\w+\}", getattr(words, name))
             assert sorted(holes) == sorted(re.findall(r"\{\w+\}", getattr(english, name))), (language, name)
         for fact in words.facts.values():

@@ -14,7 +14,7 @@ from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import Split, Survey
 from eval.answers import OptionAnswer, Progress
 from eval.context import AuditContext
-from eval.first_token import FirstToken
+from eval.first_token.audit import FirstToken
 from eval.records import SCORE_COLUMNS, SCORE_KEYS, AuditResult
 
 PLACES = {"NOR": "Norway", "GHA": "Ghana", "BRA": "Brazil", "IND": "India", "USA": "the United States"}

@@ -86,6 +86,20 @@ def test_sex_and_education_gaps_pair_within_other_demographics() -> None:
         representation_scores(pd.DataFrame(rows), order={"education": ("lower",)})
 
 
+def test_education_is_compared_from_least_to_most_of_what_the_survey_has() -> None:
+    """Alphabetically a bachelor's degree would come first; two surveys with other levels have ends of their own."""
+    degrees = ["bachelor's degree", "graduate degree", "high school diploma", "no high school diploma"]
+    assert ends(degrees) == ("no high school diploma", "graduate degree")
+    assert ends(["university degree", "no university degree"]) == ("no university degree", "university degree")
+    assert ends(["university degree", "own words"]) is None  # no order can be told
+    rows = [row("i", "USA", [1, 0], [0, 1], education="no high school diploma")]
+    rows += [row("i", "USA", [1, 0], [1, 0], education="graduate degree")]
+    rows += [row("j", "BEL", [1, 0], [0, 1], education="13 or more years of education")]
+    rows += [row("j", "BEL", [1, 0], [1, 0], education="at most 9 years of education")]
+    gaps = pick(representation_scores(pd.DataFrame(rows)), "education_gap").set_index("item")["value"]
+    assert gaps.to_dict() == pytest.approx({"i": 1.0, "j": -1.0}, abs=1e-5)
+
+
 def test_ends_of_a_scale() -> None:
     assert ends(["50+", "18-29", "30-49"]) == ("18-29", "50+")
     assert ends(["100-120", "9-12", ""]) == ("9-12", "100-120")
@@ -99,8 +113,12 @@ def test_us_centrism_by_hand() -> None:
     rows = [row("i", "NOR", same, other), row("i", "SWE", other, same), row("j", "NOR", same, other)]
     people = pd.DataFrame([{"item": "i", "country": "USA", "age": "", "sex": "", "education": "", "q": np.array(same)}])
     scores = centrism_scores(pd.DataFrame(rows), people)  # j was not asked in the USA
-    found = {(r.condition, r.country): r.value for r in scores.itertuples()}
+    found = {(r.condition, r.country): r.value for r in pick(scores, "us_centrism").itertuples()}
+    home = {(r.condition, r.country): r.value for r in pick(scores, "similarity_to_home").itertuples()}
     gap = 0.557923
+    assert home["country", "NOR"] == 1
+    assert home["country", "SWE"] == pytest.approx(1 - gap, abs=1e-6)
+    assert home["reference:people", "SWE"] == 1
     assert found["country", "NOR"] == pytest.approx(gap, abs=1e-6)  # answers like Americans, not like Norwegians
     assert found["country", "SWE"] == pytest.approx(0, abs=1e-6)  # equally far from both
     assert found["reference:uniform", "NOR"] == pytest.approx(gap, abs=1e-6)

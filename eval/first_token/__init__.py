@@ -1,0 +1,1 @@
+"""First-token probability alignment: distributional accuracy."""
