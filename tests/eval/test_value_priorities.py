@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from eval.value_priorities import bradley_terry, kendall_tau, priority_distance
+from eval.dilemmas.bradley_terry import bradley_terry, kendall_tau, pole_preference, priority_distance
 
 
 def test_two_values_by_hand() -> None:
@@ -72,3 +72,10 @@ def test_tau_and_distance_by_hand() -> None:
     assert kendall_tau([1, 2, 3], [2, 1, 3]) == pytest.approx(1 / 3)
     np.testing.assert_allclose(kendall_tau([[1, 2, 3], [1, 1, 1]], [1, 2, 3]), [1, np.nan])
     assert priority_distance([1, -1, 0], [0, 0, 0]) == pytest.approx(np.sqrt(2 / 3))
+
+
+def test_pole_preference_by_hand() -> None:
+    first = ["security", "stimulation", "security", "hedonism", ""]
+    second = ["stimulation", "tradition", "conformity", "tradition", ""]
+    found = pole_preference(first, second, [0.7, 0.7, 0.7, 0.7, 0.7], "conservation over openness")
+    np.testing.assert_allclose(found, [0.7, 0.3, np.nan, np.nan, np.nan])

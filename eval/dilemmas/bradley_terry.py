@@ -12,12 +12,19 @@ of 73%. Everything takes a leading axis of weightings, so that all resamples of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from eval.distances import FloatArray
 
 RIDGE = 0.1
+POLES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "conservation over openness": (("security", "conformity", "tradition"), ("self_direction", "stimulation")),
+    "self-transcendence over self-enhancement": (("benevolence", "universalism"), ("achievement", "power")),
+}
+"""The values of the pole that is named first, and those of the opposite one."""
 _STEPS = 100
 _LONGEST_STEP = 2.0
 
@@ -88,3 +95,17 @@ def priority_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> FloatArray
     """
     difference = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
     return np.asarray(np.sqrt((difference**2).mean(axis=-1)))
+
+
+def pole_preference(first: npt.ArrayLike, second: npt.ArrayLike, p: npt.ArrayLike, pole: str) -> FloatArray:
+    """P(the action that serves the pole named first in `pole`), (n,); NaN where the two values `first` and `second`,
+    of which the first wins with probability `p`, do not lie one in each pole.
+
+    The four higher-order values of Schwartz (1992): openness to change against conservation, self-transcendence against
+    self-enhancement. Hedonism belongs to two of them and is left out.
+    """
+    over, under = POLES[pole]
+    a, b, wins = np.asarray(first), np.asarray(second), np.asarray(p, dtype=np.float64)
+    ahead = np.isin(a, over) & np.isin(b, under)
+    behind = np.isin(a, under) & np.isin(b, over)
+    return np.where(ahead, wins, np.where(behind, 1 - wins, np.nan))

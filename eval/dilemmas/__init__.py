@@ -1,0 +1,1 @@
+"""The Ethical Dilemma Corpus audit: temporal stability."""
