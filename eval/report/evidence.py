@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from eval.mark.decisions import DECIDED
 from eval.report.summary import Summary
+from eval.report.traces import NEEDED, OPTIONAL, person_trace
+from eval.report.traces import Trace as Trace
 
-TRACES = 300
-TRACE_BYTES = 2_500_000
-_TRACED = (
-    "respondent",
-    "item",
-    "country",
-    "age",
-    "sex",
-    "education",
-    "question",
-    "options",
-    "human",
-    "answer",
-    "p",
-    "features",
-    "type",
-    "functions",
-)
+TRACES = 500
+TRACE_BYTES = 6_000_000
+Kind = TypeVar("Kind")
 _CURVES = ("loss", "train_loss", "eval_loss")
 
 
@@ -50,37 +37,6 @@ class Exchange:
     condition: str
     prompt: str
     options: tuple[tuple[str, float, float], ...]
-
-
-@dataclass(frozen=True)
-class Reasoning:
-    """How one arm came to its answer: `share` of the vote, function by function, and the stress of each feature."""
-
-    arm: str
-    answer: str
-    right: bool
-    share: float
-    type: str
-    voices: tuple[str, ...]
-    stress: tuple[tuple[str, str, bool], ...]
-
-
-@dataclass(frozen=True)
-class Question:
-    text: str
-    own: str
-    decisions: tuple[Reasoning, ...]
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A respondent, the questions, and how many of them each arm got right: (arm, right, asked)."""
-
-    person: str
-    country: str
-    facts: tuple[str, ...]
-    questions: tuple[Question, ...]
-    score: tuple[tuple[str, int, int], ...]
 
 
 def find_cells(summary: Summary, runs: Path) -> tuple[Cell, ...]:
@@ -149,62 +105,34 @@ def exchanges(cells: Sequence[Cell], audit: str = "first_token", condition: str 
     return list(found.values())
 
 
-def traces(cells: Sequence[Cell], most: int = TRACES) -> tuple[list[Trace], int]:
+def traces(cells: Sequence[Cell], most: int = TRACES, room: int = TRACE_BYTES) -> tuple[list[Trace], int]:
     """MARK's decisions person by person, arms side by side (the first cell of each), and how many people there are.
 
-    At most `most` people, taken evenly, and 2.5 MB of text; prompts are left to the parquet file. Evidence of another
-    form than MARK writes gives no traces.
+    At most `most` people and `room` bytes of JSON, people taken evenly; prompts are left to the parquet file. Evidence
+    of another form than MARK writes gives no traces.
     """
     frames: dict[str, pd.DataFrame] = {}
     for cell in cells:
-        table = None if cell.arm in frames else read_items(cell, "mark", _TRACED)
-        if table is not None and len(table) and set(table) == set(_TRACED):
-            frames[cell.arm] = table.assign(arm=cell.arm)
-    if not frames:
+        table = None if cell.arm in frames else read_items(cell, "mark", (*NEEDED, *OPTIONAL))
+        if table is not None and set(NEEDED) <= set(table):
+            decided = table[table["condition"] == DECIDED] if "condition" in table else table
+            frames[cell.arm] = decided.assign(arm=cell.arm)
+    by_person: dict[str, list[dict[Hashable, Any]]] = {}
+    for frame in frames.values():
+        for row in frame.to_dict("records"):
+            by_person.setdefault(str(row["respondent"]), []).append(row)
+    if not by_person:
         return [], 0
-    table = pd.concat(frames.values(), ignore_index=True)
-    people = list(dict.fromkeys(table["respondent"]))
-    chosen = people[:: max(1, math.ceil(len(people) / most))]
-    found, size = [], 0
-    for person, rows in table[table["respondent"].isin(set(chosen))].groupby("respondent", sort=False):
-        trace = _trace(str(person), rows)
-        size += 900 * len(rows)
-        if size > TRACE_BYTES:
-            break
-        found.append(trace)
-    return found, len(people)
+    ids = list(by_person)
+    found = [person_trace(person, by_person[person]) for person in _evenly(ids, most)]
+    sizes = np.array([len(json.dumps(trace)) for trace in found])
+    fit = len(found)
+    while fit > 1 and sum(_evenly(sizes.tolist(), fit)) > room:
+        fit -= 1
+    return _evenly(found, fit), len(ids)
 
 
-def _trace(person: str, rows: pd.DataFrame) -> Trace:
-    first = rows.iloc[0]
-    questions = []
-    for _, part in rows.groupby("item", sort=False):
-        options = [str(option) for option in part["options"].iloc[0]]
-        decisions = tuple(_reasoning(row, options) for row in part.to_dict("records"))
-        questions.append(Question(str(part["question"].iloc[0]), options[int(part["human"].iloc[0])], decisions))
-    score = [
-        (str(arm), int((part["answer"] == part["human"]).sum()), len(part))
-        for arm, part in rows.groupby("arm", sort=False)
-    ]
-    facts = tuple(str(first[name]) for name in ("age", "sex", "education") if first[name])
-    return Trace(person, str(first["country"]), facts, tuple(questions), tuple(score))
-
-
-def _reasoning(row: Mapping[Hashable, Any], options: Sequence[str]) -> Reasoning:
-    voices = []
-    for voice in json.loads(row["functions"]):
-        extra = "".join([", under stress" if voice["under_stress"] else "", ", revised" if voice["revised"] else ""])
-        voices.append(f"{voice['function']} {voice['rank']}{extra}, {voice['weight']:.2f} → {voice['answer']}")
-    stress = tuple(
-        (f"{f['name']}: {f['value']}", f"{f['stress']:.0f}", bool(f["kept"])) for f in json.loads(row["features"])
-    )
-    answer = int(row["answer"])
-    return Reasoning(
-        str(row["arm"]),
-        options[answer],
-        answer == int(row["human"]),
-        float(row["p"][answer]),
-        str(row["type"]),
-        tuple(voices),
-        stress,
-    )
+def _evenly(of: list[Kind], most: int) -> list[Kind]:
+    """At most so many, evenly spaced, the first among them."""
+    places = np.unique(np.linspace(0, len(of), min(most, len(of)), endpoint=False).astype(int))
+    return [of[place] for place in places]

@@ -11,23 +11,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from data.models import load_model, load_tokenizer
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import AnswerDistribution, Group, Item, Respondent, Split, Survey
 from eval.answers import Answerer, OptionAnswer, Progress
-from eval.backends.in_process import TransformersAnswerer
 from eval.context import AuditContext
-from eval.mark import Mark
-from eval.mark_decisions import function_removal, vote
-from eval.mark_functions import FUNCTIONS
-from eval.mark_measures import Resamples
-from eval.mark_sample import sample_cases
-from eval.mark_stages import Stress, Voice, find_stress, find_types, weights
+from eval.mark.audit import Mark
+from eval.mark.choice import ByChoice
+from eval.mark.functions import FUNCTIONS
+from eval.mark.sample import Case, sample_cases
+from eval.mark.stages import Stress
 from eval.records import AuditResult
 
 Rule = Callable[[str, list[str]], list[float]]
@@ -179,7 +173,8 @@ def test_contradicted_answers_are_asked_again_and_counted(sexes: Survey) -> None
         assert voices["Ni"]["revised"]
         assert (voices["Ni"]["first_answer"], voices["Ni"]["answer"]) == (OPTIONS[0], OPTIONS[1])
     np.testing.assert_allclose(result.items["p"].iloc[0], [0.6, 0.4, 0])  # Ni's 0.4 went to the second option
-    assert "Ni (dominant, weight 0.40, revised) says 'Sometimes'" in result.items["explanation"].iloc[0]
+    said = "Ni (dominant, weight 0.40, calm with probability 1.00, revised) says 'Sometimes'"
+    assert said in result.items["explanation"].iloc[0]
 
 
 def test_negative_impact_changes_description_and_weight(sexes: Survey) -> None:
@@ -209,53 +204,14 @@ def test_a_type_that_hangs_on_the_order_of_features_is_unstable(sexes: Survey) -
     assert value(run(scripted(by_sex, type=fickle), sexes), "type_stability", "features shuffled") < 0.6
 
 
-@pytest.mark.parametrize(
-    ("impaired", "reduction", "expected"),
-    [
-        ([False] * 4, 0.5, [0.4, 0.3, 0.2, 0.1]),
-        ([True] * 4, 0.5, [0.4, 0.3, 0.2, 0.1]),
-        ([True, False, False, False], 0.5, [0.25, 0.375, 0.25, 0.125]),
-        ([False, True, False, True], 0.2, [4 / 6.8, 0.6 / 6.8, 2 / 6.8, 0.2 / 6.8]),
-    ],
-)
-def test_weights_by_hand(impaired: list[bool], reduction: float, expected: list[float]) -> None:
-    assert weights(impaired, reduction) == pytest.approx(expected)
-
-
-@given(st.lists(st.booleans(), min_size=4, max_size=4), st.floats(0.01, 1))
-def test_weights_sum_to_one_and_follow_rank_among_the_equally_impaired(impaired: list[bool], reduction: float) -> None:
-    found = weights(impaired, reduction)
-    assert sum(found) == pytest.approx(1)
-    for state in (True, False):
-        same = [weight for weight, bad in zip(found, impaired, strict=True) if bad is state]
-        assert same == sorted(same, reverse=True)
-
-
-def voices_of(distributions: list[list[float]], shares: list[float]) -> list[Voice]:
-    return [
-        Voice("Ni", "dominant", 0.0, "", share, np.array([p, p]), 1.0, np.array(p), ())
-        for p, share in zip(distributions, shares, strict=True)
-    ]
-
-
-def test_vote_and_removal_by_hand() -> None:
-    one, two = [1.0, 0.0], [0.0, 1.0]
-    voices = voices_of([one, two, two, two], [0.4, 0.3, 0.2, 0.1])
-    np.testing.assert_allclose(vote([v.p for v in voices], [v.weight for v in voices]), [0.4, 0.6])
-    heaviest, other = function_removal(voices)
-    assert heaviest == pytest.approx(0.4)  # [0, 1] is left
-    assert other == pytest.approx(np.mean([4 / 7 - 0.4, 0.5 - 0.4, 4 / 9 - 0.4]))
-    assert function_removal(voices_of([one] * 4, [0.4, 0.3, 0.2, 0.1])) == (0, 0)
-    with pytest.raises(ValueError, match="more than 0"):
-        vote([np.array(one)], [0.0])
-
-
 def test_stress_is_an_expectation_and_splits_at_the_average(sexes: Survey) -> None:
     def half(text: str, options: list[str]) -> list[float]:
         return [float(o in ("40", "80")) if "Fact: age" in text else float(o == "30") for o in options]
 
     features = (("country", "Norway"), ("age", "34"), ("sex", "female"))
-    found = find_stress(context(scripted(by_sex, stress=half), sexes, SPLIT), [features])[0]
+    case = Case(sexes.respondents[0], features, (), 1.0)
+    found = ByChoice(context(scripted(by_sex, stress=half), sexes, SPLIT), 0.5).stress([case])[0]
+    assert found is not None
     assert found.levels == pytest.approx((30, 60, 30))
     assert found.kept == (False, True, False)
     assert found.valid
@@ -271,7 +227,8 @@ def test_the_auxiliary_is_chosen_among_the_valid_two_alone(sexes: Survey) -> Non
     loves_te_and_ti = scripted(
         by_sex, type=lambda t, o: [9.0 if x in (FUNCTIONS["Te"].normal, FUNCTIONS["Ti"].normal) else 1.0 for x in o]
     )
-    found = find_types(context(loves_te_and_ti, sexes, SPLIT), ["age: 34"])[0]
+    found = ByChoice(context(loves_te_and_ti, sexes, SPLIT), 0.5).types([("NOR-00", "NOR-00", "age: 34")])[0]
+    assert found is not None
     assert (found.dominant, found.auxiliary, found.name) == ("Te", "Si", "ESTJ")
     assert found.p_auxiliary == pytest.approx([0.5, 0.5])
 
@@ -279,7 +236,8 @@ def test_the_auxiliary_is_chosen_among_the_valid_two_alone(sexes: Survey) -> Non
 def test_prompts_of_the_same_text_are_scored_once(sexes: Survey) -> None:
     model = scripted(by_sex)
     result = run(model, sexes)
-    prompts = [entry["text"] for row in result.items["prompts"] for entry in json.loads(row)]
+    rows = [*result.items["prompts"], *result.items["prompts_of_removal"]]
+    prompts = [entry["text"] for row in rows for entry in json.loads(row)]
     assert len(prompts) > len(set(prompts))
     assert set(prompts) <= set(model.asked)
     assert result.settings["prompts"] == len(set(prompts))
@@ -326,29 +284,6 @@ def test_limit_bounds_respondents_and_one_has_no_interval(sexes: Survey) -> None
     assert accuracy.method == "no interval: one respondent"
 
 
-def test_intervals_resample_respondents_not_rows() -> None:
-    """Two people, each with two equal values: a resample has mean 0, 1/2 or 1 and the interval is the whole range."""
-    again = Resamples.of(["a", "b"], 2000, np.random.default_rng(0))
-    found = again.mean("x", "c", ["a", "a", "b", "b"], [0.0, 0.0, 1.0, 1.0])
-    assert (found.value, found.low, found.high, found.n) == (0.5, 0.0, 1.0, 4)
-    assert again.mean("x", "c", ["a", "b"], [np.nan, 1.0]).n == 1
-    assert np.isnan(again.mean("x", "c", ["a"], [np.nan]).value)
-
-
-def test_few_respondents_have_wider_intervals_within_the_bounds() -> None:
-    """Plain percentiles of six people's mean, 0.35 to 0.65, times sqrt(6/5) t_5 / 1.96; a gain may be below 0."""
-    ids, values = list("abcdef"), [0.2, 0.3, 0.45, 0.55, 0.7, 0.8]
-    again = Resamples.of(ids, 4000, np.random.default_rng(0))
-    low, high = np.quantile(again.counts @ values / 6, [0.025, 0.975])
-    found = again.mean("x", "c", ids, values)
-    assert found.high - found.low == pytest.approx(np.sqrt(6 / 5) * 2.570582 / 1.959964 * (high - low))
-    again_and_again = again.mean("x", "c", [*ids, *"aaaa"], [*values, *[0.2] * 4])
-    assert again_and_again.high - again_and_again.low > found.high - found.low  # as good as 3.3 people
-    rare = [0.0] * 5 + [1.0]
-    assert again.mean("x", "c", ids, rare).low == 0
-    assert again.mean("x", "c", ids, rare, least=-1.0).low < 0
-
-
 def test_the_same_seed_gives_the_same_audit_and_units_are_unique(sexes: Survey) -> None:
     first, second = run(scripted(by_sex), sexes), run(scripted(by_sex), sexes)
     pd.testing.assert_frame_equal(first.items, second.items)
@@ -356,22 +291,6 @@ def test_the_same_seed_gives_the_same_audit_and_units_are_unique(sexes: Survey) 
     keys = ["measure", "condition", "stratum", "item", "country", "age", "sex", "education"]
     assert not first.scores.duplicated(keys).any()
     assert first.scores.query("measure == 'accuracy' and condition == 'mark'")["n"].sum() == 12
-
-
-def test_a_real_model_goes_all_the_way_and_the_evidence_survives_parquet(
-    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
-) -> None:
-    model, tokenizer = load_model(tiny_model, torch.float32), load_tokenizer(tiny_model)
-    renderer = Renderer(Asking(), tokenizer)
-    answerer = TransformersAnswerer(model, renderer, "tiny")
-    asked = AuditContext(answerer, renderer, tiny_survey, tiny_split, (), 0, 3, lambda what: lambda done, total: None)
-    result = Mark(draws=100)(asked)
-    result.items.to_parquet(tmp_path / "items.parquet")
-    back = pd.read_parquet(tmp_path / "items.parquet")
-    assert len(back) == 6
-    assert json.loads(back["prompts"].iloc[0])[0]["text"].startswith("<|im_start|>system")
-    np.testing.assert_allclose(back["p"].iloc[0], result.items["p"].iloc[0])
-    assert np.stack(back["p"].to_list()[:1]).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -386,5 +305,93 @@ def test_bad_knobs_are_refused(knobs: dict[str, float], named: str) -> None:
 def test_the_shipped_configuration_is_the_default() -> None:
     folder = Path(__file__).parents[2] / "conf" / "audit"
     knobs = yaml.safe_load((folder / "mark.yaml").read_text(encoding="utf-8"))["mark"]
-    assert knobs.pop("_target_") == "eval.mark.Mark"
+    assert knobs.pop("_target_") == "eval.mark.audit.Mark"
     assert Mark(**knobs) == Mark()
+
+
+def test_told_its_answer_a_follower_follows_and_an_ignorer_does_not(sexes: Survey) -> None:
+    """Before, the follower spreads evenly: its own answer gains 2/3. Controls are rows and estimates of their own."""
+
+    def follows(text: str, options: list[str]) -> list[float]:
+        told = re.search(r'answered this question before with: "([^"]+)"', text)
+        return only(options, told[1]) if told else [1.0] * len(options)
+
+    settings = Mark(respondents=12, items=1, draws=200, least_people=1, control_respondents=5)
+    follower = settings(replace(context(scripted(follows), sexes, SPLIT), controls=True))
+    ignorer = settings(replace(context(scripted(by_sex), sexes, SPLIT), controls=True))
+    for condition in ("control:answer stated", "control:answer stated, dominant function"):
+        effect = next(e for e in follower.estimates if (e.name, e.condition) == ("control_effect", condition))
+        assert (effect.value, effect.low, effect.high) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+        assert (effect.group, effect.n) == ("all", 5)
+        assert value(ignorer, "control_effect", condition) == 0
+        assert (follower.items["condition"] == condition).sum() == 5
+    decided = follower.items[follower.items["condition"] == "mark"]
+    assert len(decided) == 12
+    assert not follower.scores["condition"].str.contains("control").any()
+    without = settings(context(scripted(follows), sexes, SPLIT))
+    same = [e for e in follower.estimates if e.name != "control_effect"]
+    np.testing.assert_equal([e.value for e in same], [e.value for e in without.estimates])
+    pd.testing.assert_frame_equal(follower.scores, without.scores)
+
+
+def test_controls_survive_parquet(sexes: Survey, tmp_path: Path) -> None:
+    found = Mark(respondents=4, items=1, draws=50)(replace(context(scripted(by_sex), sexes, SPLIT), controls=True))
+    found.items.to_parquet(tmp_path / "items.parquet")
+    back = pd.read_parquet(tmp_path / "items.parquet")
+    assert back["condition"].value_counts().tolist() == [4, 4, 4]
+    assert back["human"].notna().all()
+
+
+def test_all_four_functions_are_asked_again_where_wanted(sexes: Survey) -> None:
+    """Te alone looks at age; the dominant Ni does not. Without age Te's 0.3 of the vote moves, and nothing of Ni's."""
+
+    def answer(text: str, options: list[str]) -> list[float]:
+        moved = "organises people" in text and "age: " in text
+        return only(options, OPTIONS[0] if moved else OPTIONS[1])
+
+    one = run(scripted(answer), sexes)
+    everyone = run(scripted(answer), sexes, removal="all")
+    assert value(one, "faithfulness", "feature: greatest") == 0
+    assert value(everyone, "faithfulness", "feature: greatest") == pytest.approx(0.3)
+    assert value(everyone, "faithfulness", "feature: another") == 0
+
+
+def test_weighted_accuracy_by_hand(sexes: Survey) -> None:
+    """NOR has 4 people drawn of 12 (one in 3), JPN 4 of 4: an accuracy of 1 in NOR and 0 in JPN is 12/16 of the people
+    and 1/2 of the sample.
+    """
+    people = [p for p in sexes.respondents if p.group.country != "JPN" or int(p.id[-2:]) < 4]
+    people = [replace(p, group=replace(p.group, age=""), answers={k: 0 for k in p.answers}) for p in people]
+    right_in_norway = scripted(lambda t, o: only(o, OPTIONS[0] if "Norway" in t else OPTIONS[2]))
+    result = run(right_in_norway, replace(sexes, respondents=tuple(people)), respondents=8)
+    assert sorted(set(result.items["design_weight"])) == [1, 3]
+    assert value(result, "accuracy", "mark") == pytest.approx(1 / 2)
+    assert value(result, "accuracy_weighted", "mark") == pytest.approx(12 / 16)
+    assert value(result, "accuracy_weighted", "demographics_only") == pytest.approx(12 / 16)
+
+
+def test_a_country_is_predicted_by_weight(sexes: Survey) -> None:
+    """Of Norway's two age bands one has 10 people of 12, the other 2, and as many are drawn of each: the mean
+    prediction, first option for the young and last for the old, is 10/12 and 2/12, as the people are.
+    """
+    people = []
+    for p in sexes.respondents:
+        if p.group.country == "NOR":
+            young = int(p.id[-2:]) < 10
+            features = {"age": "20" if young else "70", "sex": p.group.sex, "education": "school"}
+            people.append(replace(p, group=Group("NOR", "18-29" if young else "50+"), features=features))
+    shares = (AnswerDistribution("toy/held", Group("NOR"), (10 / 12, 0.0, 2 / 12), 12, 12.0),)
+    model = scripted(lambda t, o: only(o, OPTIONS[0] if "age: 20" in t else OPTIONS[2]))
+    survey = replace(sexes, respondents=tuple(people), distributions=shares)
+    result = run(model, survey, respondents=4)
+    assert sorted(result.items["design_weight"]) == [1, 1, 5, 5]
+    assert value(result, "js_distance", "mark") == pytest.approx(0, abs=1e-6)
+
+
+def test_nobody_but_the_answerer_is_asked_in_ask_and_nothing_is_asked_in_measuring(sexes: Survey) -> None:
+    model = scripted(by_sex)
+    audit = Mark(respondents=4, items=1, draws=50)
+    found = audit.ask(context(model, sexes, SPLIT))
+    count = len(model.asked)
+    audit.measure(found)
+    assert count == len(model.asked) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eval.mark_functions import FUNCTIONS, auxiliaries, stack, type_name
+from eval.mark.functions import FUNCTIONS, auxiliaries, stack, type_name
 
 SIXTEEN = {
     "ISTJ": "Si Te Fi Ne", "ISFJ": "Si Fe Ti Ne", "INFJ": "Ni Fe Ti Se", "INTJ": "Ni Te Fi Se",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.records import Group, Respondent
-from eval.mark_sample import allocate, features_of, majority_accuracy
+from eval.mark.sample import allocate, features_of, majority_accuracy
 
 
 @given(

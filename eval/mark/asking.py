@@ -21,8 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A closed question of a stage; `ask` follows the options. Options are shown in their own order and reversed; as
-    `ways` says, in all cyclic shifts (every_place) or in their own order alone (own).
+    """A closed question of a stage; `ask` follows the options. Options are shown in their own order and reversed, or
+    in all cyclic shifts (every_place), as `ways` says.
     """
 
     stage: str
@@ -30,7 +30,7 @@ class Question:
     text: str
     options: tuple[str, ...]
     ask: str
-    ways: Literal["both", "every_place", "own"] = "both"
+    ways: Literal["both", "every_place"] = "both"
 
     @property
     def orders(self) -> list[tuple[int, ...]]:
@@ -38,19 +38,21 @@ class Question:
         own = tuple(range(count))
         if self.ways == "every_place":
             return orders(count, ordered=False, exhaustive=count)
-        return [own] if self.ways == "own" else [own, own[::-1]]
+        return [own, own[::-1]]
 
 
 @dataclass(frozen=True)
 class Reply:
     """`p` (k,) is the mean of `by_order` (orders, k), both over the question's own option order; `evidence` holds each
-    prompt as it was tokenised, with the probabilities in the order shown; `option_mass` is the prompts' mean.
+    prompt as it was tokenised, with the probabilities in the order shown, or with what was written; `option_mass` is
+    the prompts' mean, NaN where a text was written; `reason` is the model's own, where it gives one.
     """
 
     p: FloatArray
     by_order: FloatArray
     option_mass: float
     evidence: tuple[dict[str, object], ...]
+    reason: str = ""
 
 
 def ask(context: AuditContext, questions: Sequence[Question]) -> list[Reply]:

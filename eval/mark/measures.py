@@ -49,14 +49,19 @@ class Resamples:
         return own.sum(axis=0), np.tensordot(self.counts, own, axes=1)
 
     def interval(
-        self, replicates: FloatArray, respondents: Sequence[str], least: float = 0.0, most: float = 1.0
+        self,
+        replicates: FloatArray,
+        respondents: Sequence[str],
+        least: float = 0.0,
+        most: float = 1.0,
+        weights: FloatArray | None = None,
     ) -> tuple[float, float]:
-        """The interval of a measure in [least, most] to which each of `respondents` gave as many rows as it is named.
-
-        NaN where there is one respondent.
+        """The interval of a measure in [least, most] to which each of `respondents` gave as many rows as it is named,
+        each with its weight. NaN where one respondent gave all.
         """
-        rows = np.unique(np.asarray(respondents), return_counts=True)[1].astype(np.float64)
-        if len(self.ids) == 1 or not len(rows):
+        _, places = np.unique(np.asarray(respondents), return_inverse=True)
+        rows = np.bincount(places, weights).astype(np.float64)
+        if len(rows) < 2:
             return float("nan"), float("nan")
         return percentile_interval(np.clip(widened(replicates, effective(rows)), least, most))
 
@@ -68,25 +73,47 @@ class Resamples:
         values: Sequence[float],
         group: str = "all",
         least: float = 0.0,
+        weights: Sequence[float] | None = None,
     ) -> Estimate:
-        """The mean of the defined values in [least, 1], each of a respondent; NaN with n = 0 where none is defined."""
+        """The mean of the defined values in [least, 1], each of a respondent, by `weights` where there are such; NaN
+        with n = 0 where none is defined.
+        """
         array = np.asarray(values, dtype=np.float64)
         defined = ~np.isnan(array)
         if not defined.any():
             return Estimate(name, group, condition, np.nan, np.nan, np.nan, 0, "undefined")
-        table = np.column_stack([np.where(defined, array, 0), defined])
-        total, drawn = self.sums(respondents, table)
+        who = np.asarray(respondents)[defined].tolist()
+        parts = np.ones(len(who)) if weights is None else np.asarray(weights, dtype=np.float64)[defined]
+        total, drawn = self.sums(who, np.column_stack([parts * array[defined], parts]))
         with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = self.interval(drawn[:, 0] / drawn[:, 1], np.asarray(respondents)[defined].tolist(), least)
+            low, high = self.interval(drawn[:, 0] / drawn[:, 1], who, least, weights=parts)
         value = float(total[0] / total[1])
-        return Estimate(name, group, condition, value, low, high, int(defined.sum()), self.method)
+        method, people = self.method + ("" if weights is None else "; weighted by design"), len(set(who))
+        if people == 1:
+            method = "no interval: one respondent"
+        elif least == 0 and value in (0.0, 1.0) and not np.ptp(array[defined]):
+            low, high = all_alike(value, people)
+            method = f"all alike: exact for {people} respondents; items as given"
+        return Estimate(name, group, condition, value, low, high, int(defined.sum()), method)
+
+
+def all_alike(value: float, people: int) -> tuple[float, float]:
+    """The 95% interval of a share that is 0 or 1 for all of so many people, where a bootstrap knows no doubt (Clopper
+    and Pearson 1934).
+    """
+    far = 1 - 0.025 ** (1 / people)
+    return (0.0, far) if value == 0 else (1 - far, 1.0)
 
 
 def accuracy_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
     """Accuracy of MARK and of each baseline, MARK's gain over each (paired by respondent and item), the probability
     given to the person's own answer, and kappa; all held against the respondents' own answers.
+
+    These describe the sample, in which every stratum has about the same number of people. `accuracy_weighted` is for
+    the people: weighted by survey weight over inclusion probability (Hajek 1971), the share of the respondents of the
+    held-out part who would be predicted right.
     """
-    who = items["respondent"].tolist()
+    who, weights = items["respondent"].tolist(), items["design_weight"].tolist()
     rows = {
         "mark": "accuracy",
         "demographics_only": "accuracy_demographics_only",
@@ -95,6 +122,10 @@ def accuracy_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
         "reference:random": "accuracy_random",
     }
     made = [again.mean("accuracy", condition, who, items[column].tolist()) for condition, column in rows.items()]
+    made += [
+        again.mean("accuracy_weighted", condition, who, items[column].tolist(), weights=weights)
+        for condition, column in rows.items()
+    ]
     for condition, column in list(rows.items())[1:]:
         gain = (items["accuracy"] - items[column]).tolist()
         against = f"mark - {condition.removeprefix('reference:')}"
@@ -130,7 +161,8 @@ def _kappa(items: pd.DataFrame, predicted: Sequence[int], condition: str, again:
 
 def aggregate_table(items: pd.DataFrame, survey: Survey, least: int) -> tuple[pd.DataFrame, int]:
     """One row a condition x item x country whose people are known: `p` the mean prediction over the sampled
-    respondents, `q` the country's people; and the number of item x country left out.
+    respondents, weighted by design so that it speaks for the country as `q`, its people, do; and the number of item x
+    country left out.
 
     Left out are those without a known distribution and those with fewer than `least` sampled respondents: predictions
     for two persons, however right, are no distribution of a country.
@@ -149,10 +181,10 @@ def aggregate_table(items: pd.DataFrame, survey: Survey, least: int) -> tuple[pd
                 "item": item,
                 "country": country,
                 **dict.fromkeys(("age", "sex", "education"), ""),
-                "p": np.mean(np.stack(part[column].to_list()), axis=0),
+                "p": np.average(np.stack(part[column].to_list()), axis=0, weights=part["design_weight"]),
                 "q": np.asarray(people.probabilities),
                 "n": people.n_effective,
-                "n_model": float(len(part)),
+                "n_model": effective(part["design_weight"].to_numpy()),
                 "ordered": record.ordered,
                 "positions": record.scale,
             }
@@ -171,9 +203,10 @@ def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resa
         values, who = [], []
         for cell in cells.itertuples():
             part = items[(items["item"] == cell.item) & (items["country"] == cell.country)]
-            stacked = np.stack(part[column].to_list())
+            weights = part["design_weight"].to_numpy()[:, None]
+            stacked = weights * np.stack(part[column].to_list())
             who += part["respondent"].tolist()
-            total, drawn = again.sums(part["respondent"].tolist(), np.column_stack([np.ones(len(part)), stacked]))
+            total, drawn = again.sums(part["respondent"].tolist(), np.column_stack([weights, stacked]))
             table = np.vstack([total, drawn])
             there = table[:, 0] > 0
             distance = np.full(len(table), np.nan)

@@ -1,0 +1,1 @@
+"""MARK: decisions for individuals, with their reasons."""
