@@ -1,0 +1,1 @@
+"""Do the audits agree on what a variant values?"""
