@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,26 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A base model. `dtype` "auto" is bfloat16 on a GPU that has it, else float32."""
+    """A base model. `dtype` "auto" is bfloat16 on a GPU that has it, else float32. `series` and `released` (a date,
+    1999-12-31) place it among the versions of one model; which weights answer they do not touch.
+    """
 
     source: str
     revision: str | None = None
     dtype: str = "auto"
     trust_remote_code: bool = False
     name: str = ""
+    series: str | None = None
+    released: str | None = None
 
     def __post_init__(self) -> None:
+        if (self.series is None) != (self.released is None):
+            raise ValueError(
+                "model.series and model.released belong together: set both or neither, "
+                f"got {self.series!r} and {self.released!r}"
+            )
+        if self.released is not None and not _is_date(self.released):
+            raise ValueError(f"model.released must be a date such as 2024-08-06, got {self.released!r}")
         if self.dtype != "auto" and self.dtype not in DTYPES:
             raise ValueError(f"model.dtype must be auto or one of {sorted(DTYPES)}, got {self.dtype!r}")
         if self.source == SERVED:
@@ -48,6 +60,13 @@ class ModelSpec:
     def served(self) -> bool:
         """Whether a server answers for the model, so that there are no weights to load, train or hash."""
         return is_served(self.source)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def device_for(device: str = "auto") -> torch.device:

@@ -21,6 +21,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from data.files import read_json, write_json, write_text
 from train.run import RunContext, is_main, processes
+from train.snapshots import Snapshots, forget_after
 
 MARKER = "COMPLETE.json"
 
@@ -70,9 +71,11 @@ def fit(trainer: Trainer, run: RunContext) -> Trainer:
     step = int(read_json(start / MARKER)["step"]) if start else 0
     if is_main():
         keep_metrics(run.metrics, step)
+        forget_after(run.cell, step)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(Recorder(run, step))
+    trainer.add_callback(Snapshots(trainer, run))
     trainer.train(resume_from_checkpoint=str(start) if start else None)
     return trainer
 

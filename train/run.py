@@ -81,7 +81,8 @@ class Budget:
 @dataclass(frozen=True)
 class RunContext:
     """One training. `examples` stand in the order in which they are trained on. `model` is loaded when first asked for,
-    so that a recipe can set up a distributed engine before. `guard` refuses text that gives away what audits ask."""  # noqa: D209
+    so that a recipe can set up a distributed engine before. `guard` refuses text that gives away what audits ask.
+    `audit_every`: steps between the snapshots that audits look at (`train.snapshots`)."""  # noqa: D209
 
     cell: Path
     spec: ModelSpec
@@ -92,6 +93,7 @@ class RunContext:
     seed: int
     on_log: OnLog
     guard: Guard = field(default_factory=Guard)
+    audit_every: int | None = None
 
     @cached_property
     def device(self) -> torch.device:

@@ -31,6 +31,7 @@ from train.batches import arrange
 from train.loop import read_metrics
 from train.recipes.none import NoTraining
 from train.run import Budget, OnLog, Recipe, RunContext, is_main
+from train.snapshots import save_variant
 
 __all__ = ["Budget", "train_variant"]
 
@@ -52,12 +53,14 @@ def train_variant(
     draw: int,
     budget: Budget,
     on_log: OnLog,
+    audit_every: int | None = None,
 ) -> None:
     """Train the cell's variant and save it in `cell/model` or `cell/adapter`; nothing to do where that is done.
 
     The examples depend on the split's seed and on `draw`, their order and the model's randomness on `seed`: so the two
     levels of noise are crossed, and arms of one seed and draw see the same batches. metrics.jsonl grows by a line a
-    step; the manifest gets state, budget and hashes. Raises ValueError when the mixture holds a held-out cell or a
+    step; the manifest gets state, budget and hashes. With `audit_every` a snapshot is left in `cell/snapshots` after
+    every so many steps but the last. Raises ValueError when the mixture holds a held-out cell or a
     training text gives away a held-out question (`data.leaks`).
     """
     if (cell / "manifest.json").exists() and read_manifest(cell).get("state") in TRAINED:
@@ -82,6 +85,7 @@ def train_variant(
         seed=seed,
         on_log=on_log,
         guard=Guard(held_out, trained),
+        audit_every=audit_every,
     )
     run.guard.refuse(_prompts(run), "training prompt")
     if is_main():
@@ -95,7 +99,7 @@ def train_variant(
             f"recipe {type(recipe).__name__} returned no trainer; a recipe that trains nothing is NoTraining"
         )
     partial = cell / f".{adapter.folder}.partial"
-    _save(trainer, run, partial)
+    save_variant(trainer, run, partial)
     if is_main():
         _check_saved(trainer, run, partial)
         target = cell / adapter.folder
@@ -116,23 +120,6 @@ def train_variant(
         )
         shutil.rmtree(run.checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
-
-
-def _save(trainer: Trainer, run: RunContext, partial: Path) -> None:
-    """Weights as safetensors, with the tokenizer where the whole model is saved. Called by every process."""
-    if is_main():
-        shutil.rmtree(partial, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(partial))
-    if is_main():
-        (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle
-        (partial / "README.md").unlink(missing_ok=True)
-        if run.adapter.trains_base:
-            run.tokenizer.save_pretrained(partial)
-        else:  # the tokenizer is the base's; some trainers save it again
-            for path in partial.iterdir():
-                if not path.name.startswith("adapter_"):
-                    path.unlink()
 
 
 def _check_saved(trainer: Trainer, run: RunContext, partial: Path) -> None:

