@@ -1,7 +1,8 @@
 """Which version of the code a result was made by: a hash of the sources that its stage imports, and of nothing else.
 
 A change of the report does not make a trained model stale, and a change of a comment makes nothing stale: modules count
-by their syntax tree without docstrings. YAML files beside an imported package's `__init__.py` count by what they say.
+by their syntax tree without docstrings. YAML and JSON Lines files beside an imported package's `__init__.py` count by
+what they say.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def _home(top: str) -> Path | None:
     return origin.parent.parent if origin.name == "__init__.py" else origin.parent
 
 
+def _content(file: Path) -> object:
+    text = file.read_text(encoding="utf-8")
+    return yaml.safe_load(text) if file.suffix == ".yaml" else text
+
+
 @cache
 def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     """The module's syntax tree as text, without docstrings, and the names that it imports."""
@@ -70,6 +76,6 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             del node.body[0]
-    beside = sorted(path.parent.glob("*.yaml")) if path.name == "__init__.py" else []
-    content = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in beside}
+    beside = [*path.parent.glob("*.yaml"), *path.parent.glob("*.jsonl")] if path.name == "__init__.py" else []
+    content = {file.name: _content(file) for file in sorted(beside)}
     return ast.dump(tree) + (repr(content) if content else ""), tuple(imported)

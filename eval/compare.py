@@ -8,25 +8,33 @@ from __future__ import annotations
 import functools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from data.value_axes import read_axes
+from eval.agreement.axes import agreement
+from eval.arm_rows import arm_row, exclusions
 from eval.bootstrap import DRAWS
 from eval.cells import Arm, CellResult, arms_of
 from eval.contrasts import AnswersOf, contrasts, family, subject, tables
+from eval.controls import blind_audits, control_rows
 from eval.culture_map import culture_map
 from eval.effects import design, factor_effects
 from eval.findings import findings
-from eval.inference import Hypothesis, decide, equivalence_p
+from eval.inference import Hypothesis, equivalence_p
 from eval.pooling import levels_of, matched, mean_of_cells, pooled_estimates
-from eval.records import Comparison, Estimate, Verdict
+from eval.records import Comparison, Estimate
 from eval.validity import Validity, gate, worst
+from eval.verdicts import shortcomings, verdict_on
 
-SCHEMA = 1
+SCHEMA = 2
+AGREEMENT_DRAWS = 2000
+MAPPED = ("country", "participants:expected", "participants")
+"""The condition by which an audit's countries lie on its map: the first of these that was asked."""
 Drift = Callable[[str, pd.DataFrame, pd.DataFrame], list[Estimate]]
 """(audit, a variant's per-item evidence, its base's) -> how far the variant moved; empty where the audit has none."""
 
@@ -50,9 +58,9 @@ def compare(
     """The summary (JSON-able, NaN for undefined) and all finished cells' scores with columns arm, seed, draw, audit.
 
     `answers` gives, by audit, how its items.parquet becomes an answers table: those audits get measures of variation
-    compared, and `gate_audit` the validity gate and the map. The first untrained arm is the base that every arm is
-    held against; the trained ones are decomposed into factors (`eval.effects`). `not_a_result` adds the caller's
-    reasons (a placeholder survey …) to those found here; `split`, `surveys` and `provenance` are shown as they are.
+    compared, a culture map and the agreement between audits, and `gate_audit` the validity gate. The first untrained
+    arm is the base that every arm is held against; the trained ones are decomposed into factors (`eval.effects`).
+    `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys` and `provenance` are shown as they are.
     The same cells, seed and draws give the same numbers whatever other arms there are. ValueError where a hypothesis
     names an unknown arm.
     """
@@ -69,15 +77,18 @@ def compare(
     comparisons, by_hypothesis = family(compared, hypotheses)
     collapsed = [name for name, found in validity.items() if found.status == "collapsed"]
     effects = factor_effects(design(list(arms.values()), collapsed), functools.partial(_rng, seed), draws)
-    reasons = [*not_a_result, *_not_a_result(arms)]
+    reasons = [*not_a_result, *shortcomings(arms)]
+    controls = control_rows(estimates)
+    found = findings(base.name if base else None, list(arms), estimates, comparisons, validity, effects["rows"])
     summary = {
         "schema": SCHEMA,
         "experiment": experiment,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "not_a_result": reasons,
-        "finding": findings(base.name if base else None, list(arms), estimates, comparisons, validity, effects["rows"]),
-        "arms": [_arm_row(arm, validity[name]) for name, arm in arms.items()],
+        "finding": [*found, *blind_audits(controls)],
+        "controls": controls,
+        "arms": [arm_row(arm, validity[name]) for name, arm in arms.items()],
         "estimates": [
             {"arm": arm, "audit": audit, **asdict(one)}
             for arm, audits in estimates.items()
@@ -87,14 +98,21 @@ def compare(
         "comparisons": [asdict(one) for one in comparisons],
         "effects": effects,
         "verdicts": [
-            asdict(_verdict(one, by_hypothesis.get(one.name), equivalent.get(one.name), arms, validity, not_a_result))
+            asdict(verdict_on(one, by_hypothesis.get(one.name), equivalent.get(one.name), arms, validity, not_a_result))
             for one in hypotheses
         ],
-        "culture_map": culture_map(_pooled_answers(arms, gate_audit, readers.get(gate_audit))),
+        "culture_maps": {
+            audit: _map(_pooled_answers(arms, audit, reader))
+            for audit, reader in readers.items()
+            if any(audit in arm.audits for arm in arms.values())
+        },
+        "agreement": agreement(arms, base, _rng(seed, "agreement"), min(draws, AGREEMENT_DRAWS), read_axes())
+        if readers
+        else {},
         "split": dict(split or {}),
         "training": {name: dict(arm.first.manifest.get("training") or {}) for name, arm in arms.items() if arm.trained},
         "surveys": [dict(survey) for survey in surveys],
-        "exclusions": _exclusions(arms),
+        "exclusions": exclusions(arms),
         "provenance": dict(provenance or {}),
     }
     table = [arm.scores(audit) for arm in arms.values() for audit in arm.audits]
@@ -168,10 +186,13 @@ def _perplexity(cell: CellResult, audit: str) -> float:
     return next((one.value for one in cell.estimates(audit) if one.name == "perplexity"), float("nan"))
 
 
-def _pooled_answers(arms: Mapping[str, Arm], audit: str, reader: AnswersOf | None) -> dict[str, pd.DataFrame]:
+def _map(answers: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    asked = {condition for table in answers.values() for condition in table["condition"]}
+    return culture_map(answers, next((condition for condition in MAPPED if condition in asked), MAPPED[0]))
+
+
+def _pooled_answers(arms: Mapping[str, Arm], audit: str, reader: AnswersOf) -> dict[str, pd.DataFrame]:
     """Each arm's answers table with `p` averaged over its finished cells."""
-    if reader is None:
-        return {}
     found = {}
     for name, arm in arms.items():
         if audit not in arm.audits:
@@ -186,96 +207,3 @@ def _pooled_answers(arms: Mapping[str, Arm], audit: str, reader: AnswersOf | Non
         pooled["p"] = pd.Series([np.mean(np.stack(rows), axis=0) for rows in stacked], index=shared, dtype=object)
         found[name] = pooled.reset_index()
     return found
-
-
-def _not_a_result(arms: Mapping[str, Arm]) -> list[str]:
-    reasons = []
-    alone = [name for name, arm in arms.items() if arm.trained and len(arm.seeds) < 2]
-    if alone:
-        reasons.append(f"fewer than two training seeds: {', '.join(alone)}")
-    limits = sorted(
-        {
-            str(cell.config["limit"])
-            for arm in arms.values()
-            for cell in (*arm.cells, *arm.incomplete)
-            if cell.config.get("limit") is not None
-        }
-    )
-    if limits:
-        reasons.append(f"the audits were cut short by limit={', '.join(limits)}")
-    incomplete = [f"{name} ({cell.label})" for name, arm in arms.items() for cell in arm.incomplete]
-    if incomplete:
-        reasons.append(f"incomplete cells: {', '.join(incomplete)}")
-    return reasons
-
-
-def _verdict(
-    hypothesis: Hypothesis,
-    one: Comparison | None,
-    p_equivalence: float | None,
-    arms: Mapping[str, Arm],
-    validity: Mapping[str, Validity],
-    placeholders: Sequence[str],
-) -> Verdict:
-    named = {name: arms[name] for name in (hypothesis.arm, hypothesis.against)}
-    reasons = [*placeholders, *_not_a_result(named)]
-    reasons += [f"{name} has collapsed" for name in named if validity[name].status == "collapsed"]
-    if one is None or p_equivalence is None:
-        nan, margin = float("nan"), hypothesis.margin
-        what = (
-            f"{hypothesis.audit} has no {hypothesis.measure} for {hypothesis.group}, condition {hypothesis.condition}"
-        )
-        sentence = f"No verdict: {'; '.join([*reasons, what + ', that both arms share'])}."
-        return Verdict(hypothesis.name, hypothesis.statement, "NO VERDICT", sentence, nan, nan, nan, margin, nan)
-    p, why = {"p_holm": one.p_holm, "p_equivalence": p_equivalence}, "; ".join(reasons)
-    verdict = decide(hypothesis, one.value, one.low, one.high, **p, no_verdict=why)
-    given = next((part for part in one.method.split("; ") if "as given" in part), "")
-    return (
-        replace(verdict, sentence=f"{verdict.sentence} It holds for {given}.")
-        if given and np.isfinite(one.low)
-        else verdict
-    )
-
-
-def _arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
-    first = arm.first
-    kept = ("state", "parent", "hashes", "versions", "budget", "training", "seconds")
-    return {
-        "name": arm.name,
-        "recipe": first.recipe,
-        "adapter": first.adapter,
-        "mixture": first.mixture,
-        "seeds": arm.seeds,
-        "draws": arm.draws,
-        "cells": [
-            {
-                "folder": cell.folder.name,
-                "state": cell.manifest.get("state"),
-                "seed": cell.seed,
-                "draw": cell.draw,
-                "missing": list(cell.missing),
-                "manifest": {key: cell.manifest[key] for key in kept if key in cell.manifest},
-            }
-            for cell in (*arm.cells, *arm.incomplete)
-        ],
-        "validity": {"status": validity.status, "reasons": list(validity.reasons), "figures": dict(validity.figures)},
-    }
-
-
-def _exclusions(arms: Mapping[str, Arm]) -> list[dict[str, Any]]:
-    """What audits left out, by arm, audit and reason: the count of one cell, or the mean over cells that differ."""
-    rows = []
-    for name, arm in arms.items():
-        for audit in arm.audits:
-            counts = [cell.excluded(audit) for cell in arm.cells]
-            for reason in dict.fromkeys(reason for one in counts for reason in one):
-                count = float(np.mean([one.get(reason, 0) for one in counts]))
-                rows.append(
-                    {
-                        "arm": name,
-                        "audit": audit,
-                        "reason": reason,
-                        "count": int(count) if count.is_integer() else count,
-                    }
-                )
-    return rows

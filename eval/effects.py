@@ -26,7 +26,7 @@ FACTORS = {"recipe": "objective", "adapter": "trained parameters", "mixture": "d
 """What the factors are called, by the config group whose members are their levels."""
 MEASURES = (
     ("first_token", "js_distance", "country"),
-    ("edc", "flip_rate", "dialogue:neutral"),
+    ("edc", "flip_rate", "dialogue:neutral:6"),
     ("mark", "accuracy", "mark"),
 )
 """(audit, measure, condition) of what is decomposed, in every stratum."""

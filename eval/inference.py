@@ -25,7 +25,8 @@ class Hypothesis:
     """A pre-registered statement about one paired difference, arm minus `against`.
 
     `measure`, `condition` and `group` name it as estimates do ("js_distance", "country", "all"); `margin` >= 0 is the
-    smallest difference that matters, in the measure's unit. ValueError on any other `expect` or margin.
+    smallest difference that matters, in the measure's unit. ValueError on any other `expect` or margin, and on a
+    measure `*_as_published`.
     """
 
     name: str
@@ -45,6 +46,11 @@ class Hypothesis:
         if not self.margin >= 0 or (self.expect == "same" and self.margin == 0):
             need = "above 0 where the same is expected" if self.expect == "same" else "0 or more"
             raise ValueError(f"hypothesis {self.name!r}: margin must be {need}, got {self.margin}")
+        if self.measure.endswith("_as_published"):
+            raise ValueError(
+                f"hypothesis {self.name!r}: no verdict rests on {self.measure}, which is computed for comparison with "
+                "published tables; name the measure without its quirk"
+            )
 
 
 def holm(p: Sequence[float]) -> list[float]:

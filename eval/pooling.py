@@ -7,7 +7,7 @@ intervals on average. The noise between cells is added to both alike (`eval.oute
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,11 @@ from eval.summaries import select, within_scale
 Key = tuple[str, str, str]
 
 
-def pooled_estimates(arm: Arm, audit: str, rng: np.random.Generator, draws: int) -> list[Estimate]:
-    """The arm's estimates of an audit. An estimate that some cell lacks is left out."""
-    cells = [cell.estimates(audit) for cell in arm.cells]
+def pooled_estimates(
+    arm: Arm, audit: str, rng: np.random.Generator, draws: int, keep: Callable[[Estimate], bool] = lambda one: True
+) -> list[Estimate]:
+    """The arm's estimates of an audit, those that `keep` wants. An estimate that some cell lacks is left out."""
+    cells = [[one for one in cell.estimates(audit) if keep(one)] for cell in arm.cells]
     if len(cells) == 1:
         return cells[0]
     scores, levels = arm.scores(audit), levels_of(arm)

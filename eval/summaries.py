@@ -17,9 +17,15 @@ from eval.records import Estimate
 LEVELS = ("country", "age", "sex", "education", "item")
 SCALES = {
     **dict.fromkeys(
-        ("js_distance", "emd", "total_variation", "top1_agreement", "option_mass", "similarity"), (0.0, 1.0)
+        ("js_distance", "emd", "total_variation", "top1_agreement", "option_mass", "similarity", "similarity_to_home"),
+        (0.0, 1.0),
     ),
+    **dict.fromkeys(("persona_distance", "language_distance", "position_effect"), (0.0, 1.0)),
+    **dict.fromkeys(("accuracy_as_published", "one_minus_js_as_published", "emd_as_published"), (0.0, 1.0)),
     **dict.fromkeys(("kl_people_model", "entropy"), (0.0, float("inf"))),
+    **dict.fromkeys(("unparsed_rate", "disclaimer_rate", "wording_diversity", "wording_distance"), (0.0, 1.0)),
+    **dict.fromkeys(("effect_on_js_distance", "preferred_share", "order_effect"), (-1.0, 1.0)),
+    "profile_match_as_published": (0.0, 1.0),
 }
 """What a measure's values can be, where that has bounds."""
 

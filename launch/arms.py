@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 
 from data.files import digest
 from launch.asked import Asked, trains
+from launch.build import nearest
 from launch.compose import Composer, dotted
 
 CELL_KEYS = (
@@ -29,9 +30,11 @@ CELL_KEYS = (
     "engine",
     "tracker",
     "budget",
+    "judge",
 )
+SNAPSHOT_KEYS = ("audit_every", "snapshot_audits", "keep_snapshots")
 PARTS = ("recipe", "adapter", "mixture")
-NOT_IN_NAME = ("runs", "name", "tracker", "engine", "backend", "hydra")
+NOT_IN_NAME = ("runs", "name", "tracker", "engine", "backend", "keep_snapshots", "hydra")
 FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -106,6 +109,10 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "seeds": (list, type(None)),
     "draws": (list, type(None)),
     "audit_seed": (int,),
+    "controls": (bool,),
+    "audit_every": (int, type(None)),
+    "snapshot_audits": (list, type(None)),
+    "keep_snapshots": (bool,),
     "base_arm": (bool,),
     "arms": (dict, type(None)),
     "hypotheses": (list, type(None)),
@@ -162,10 +169,28 @@ def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[s
     parts["survey"] = {**parts["survey"], "blocks": blocks}
     for part in PARTS:
         parts[part] = {key: _file_absolute(value) for key, value in parts[part].items()}
-    cell = {"arm": arm, "seed": seed, "draw": draw, "audit_seed": composed["audit_seed"], "limit": composed["limit"]}
+    parts["audit"] = {
+        name: {key: _file_absolute(value) for key, value in node.items()} for name, node in parts["audit"].items()
+    }
+    asked = {key: composed[key] for key in ("audit_seed", "limit", "controls", *SNAPSHOT_KEYS)}
+    _check_snapshots(asked, parts["audit"])
+    cell = {"arm": arm, "seed": seed, "draw": draw, **asked}
     if not trains(parts):
-        cell |= {"seed": 0, "draw": 0}
+        cell |= {"seed": 0, "draw": 0, **dict.fromkeys(SNAPSHOT_KEYS)}
     return cell | {"chosen": {part: composed["chosen"].get(part) for part in CELL_KEYS if part != "budget"}} | parts
+
+
+def _check_snapshots(asked: Mapping[str, Any], audits: Mapping[str, Any]) -> None:
+    every, names = asked["audit_every"], asked["snapshot_audits"]
+    if every is not None and every < 1:
+        raise ValueError(f"audit_every must be null or a number of steps of at least 1, got {every}")
+    if names == []:
+        raise ValueError(
+            "snapshot_audits is empty: expected names of audits, or null for all; audit_every=null for none"
+        )
+    for name in names or ():
+        if name not in audits:
+            raise ValueError(f"snapshot_audits names {name!r}, which is none of the audits{nearest(str(name), audits)}")
 
 
 def _absolute(source: str) -> str:
@@ -190,7 +215,7 @@ def _arm_name(composed: Mapping[str, Any], head: Mapping[str, Any], swept: Mappi
 
 def _names_data(key: str) -> bool:
     """Whether a swept key makes other base models or other questions, so that even the base needs an arm for each."""
-    return key.split(".")[0] not in (*PARTS, "seed", "draw", "budget")
+    return key.split(".")[0] not in (*PARTS, *SNAPSHOT_KEYS, "seed", "draw", "budget")
 
 
 def _refuse_conflicts(composer: Composer, arms: Mapping[str, list[str]], given: set[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import sys
 import time
 import traceback
@@ -22,6 +23,7 @@ from data.files import replacing, write_json
 from data.prompts import Asking
 from launch.build import build, build_as
 from launch.cells import Cell, audit_key
+from launch.judging import open_judge
 from launch.people import people
 from launch.progress import Progressing, duration
 
@@ -69,6 +71,7 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
     from eval.answer_store import AnswerStore
     from eval.answers import Costs
     from eval.context import AuditContext
+    from eval.controls import controls_of, sentence
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # loading a model is no progress worth a bar
     config = cell.config
@@ -81,6 +84,7 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
     with (
         closing(processes.main_first("store", lambda: AnswerStore(path))) as store,
         backend.open(cell.folder, spec, asking, store) as opened,
+        open_judge(config, cell.folder, opened, processes) as judge,
     ):
         context = AuditContext(
             answerer=opened.answerer,
@@ -91,8 +95,13 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
             seed=config["audit_seed"],
             limit=config["limit"],
             progress=_unseen,
+            controls=config["controls"],
+            judge=judge,
         )
         for name, audit in audits.items():
+            expected = processes.from_main(f"forecast {name}", partial(_forecast, audit, name, context))
+            if expected and processes.main:
+                print(f"{cell.arm} seed {config['seed']} {name}: {expected['sentence']}", file=sys.stderr)
             opened.answerer.costs = Costs()
             started = time.perf_counter()
             with Progressing(f"{cell.arm} seed {config['seed']} {name}") if processes.main else nullcontext() as shown:
@@ -104,10 +113,12 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
             seconds = time.perf_counter() - started
             costs = dataclasses.asdict(opened.answerer.costs) | {"seconds": round(seconds, 2)}
             folder, key, weights = cell.folder / "audits" / name, config["keys"][name], opened.weights
-            processes.from_main(f"commit {name}", partial(_commit, folder, result, key, weights, costs))
+            processes.from_main(f"commit {name}", partial(_commit, folder, result, key, weights, costs, expected))
             log.info("audit %s done: %s", name, costs)
             if processes.main:
                 print(f"{cell.arm} seed {config['seed']}: {name} done in {duration(seconds)}", file=sys.stderr)
+                for control in controls_of(result.estimates):
+                    print(f"{cell.arm} seed {config['seed']} {sentence(name, control)}", file=sys.stderr)
     return failures
 
 
@@ -120,12 +131,42 @@ def _run(audit: Callable[[AuditContext], AuditResult], name: str, context: Audit
         return None, str(error) or type(error).__name__
 
 
+def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | None:
+    """What the audit will ask and about how long it takes, as far as that can be said; None where it cannot.
+
+    Only the asking is timed; what is computed from the answers afterwards takes seconds.
+    """
+    from eval.forecast import Paced, rehearse
+
+    try:
+        rehearsal = rehearse(audit, context)
+    except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        log.info("audit %s has no forecast: %s", name, error)
+        return None  # asked in earnest it says the same, and is recorded as failed
+    if rehearsal is None:
+        return None
+    expected, answerer, seconds = rehearsal.forecast, context.answerer, math.nan
+    if expected.stored == expected.prompts + expected.texts:
+        seconds = 0.0
+    elif isinstance(answerer, Paced):
+        seconds = expected.seconds(answerer.pace(rehearsal.prompts, rehearsal.requests))
+    left = f"asking takes about {duration(seconds)}" if math.isfinite(seconds) else "how long depends on the server"
+    return {**dataclasses.asdict(expected), "seconds": seconds, "sentence": f"{expected.sentence}; {left}"}
+
+
 def _unseen(what: str) -> Progress:
     """Progress beside the main process, which shows it."""
     return lambda done, total: None
 
 
-def _commit(folder: Path, result: AuditResult, key: str, weights: str, costs: dict[str, float]) -> None:
+def _commit(
+    folder: Path,
+    result: AuditResult,
+    key: str,
+    weights: str,
+    costs: dict[str, float],
+    expected: dict[str, Any] | None,
+) -> None:
     for name, frame in (("items", result.items), ("scores", result.scores)):
         with replacing(folder / f"{name}.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
@@ -135,6 +176,7 @@ def _commit(folder: Path, result: AuditResult, key: str, weights: str, costs: di
         "weights": weights,
         "settings": dict(result.settings),
         "costs": costs,
+        "expected": expected,
         "excluded": dict(result.excluded),
         "estimates": [dataclasses.asdict(estimate) for estimate in result.estimates],
     }

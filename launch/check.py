@@ -53,6 +53,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
         spec = build_as(ModelSpec, config["model"], "model")
         asking = build_as(Asking, config["prompt"], "prompt")
         _check_answering(config, spec, asking)
+        build(config["judge"], "judge")
         budget = build_as(Budget, config["budget"], "budget")
         for part, known in PLAIN_PARTS.items():
             if unknown := sorted(set(config[part]) - set(known)):
@@ -63,6 +64,11 @@ def check_cells(cells: Sequence[Cell]) -> None:
             raise ValueError(f"engine: kind single means one process and ddp several, got {engine}")
         if trains(config):
             budget.split(engine["processes"])
+            if (config.get("audit_every") or 0) >= budget.steps:
+                raise ValueError(
+                    f"audit_every must be less than the steps of the training, {budget.steps}, whose last is the "
+                    f"variant itself; got {config['audit_every']}"
+                )
         if config["tracker"]["mode"] not in ("auto", "online", "offline", "off"):
             raise ValueError(f"tracker.mode must be auto, online, offline or off, got {config['tracker']['mode']!r}")
         _check_people(config, seen)

@@ -17,6 +17,7 @@ from launch.build import build_as
 from launch.cells import Cell, audit_key, read_experiment
 from launch.people import people
 from launch.provenance import provenance
+from launch.snapshots import absent, missing_audits
 
 if TYPE_CHECKING:
     from eval.cells import CellResult
@@ -56,8 +57,8 @@ def compare_run(run: Path, anew: bool = False) -> Compared | None:
 
 def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> None:
     from eval.compare import compare
-    from eval.diversity_enhanced import preference_answers
-    from eval.first_token import answers_table
+    from eval.diversity_enhanced.answers import preference_answers
+    from eval.first_token.audit import answers_table
     from eval.inference import Hypothesis
     from eval.report.page import write_report
 
@@ -77,6 +78,7 @@ def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> N
         surveys=[dataclasses.asdict(source) for source in survey.sources],
         provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded), **asked_in},
     )
+    summary["trajectories"] = _trajectories(cells, summary["estimates"])
     with replacing(folder / "comparison.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
     write_json(folder / "summary.json", summary)
@@ -98,9 +100,27 @@ def _drift(audit: str, items: pd.DataFrame, base_items: pd.DataFrame) -> list[Es
     """How far training moved a variant's choices in dilemmas; the other audits have no measure of it."""
     if audit != "edc":
         return []
-    from eval.dilemma_estimates import training_drift
+    from eval.dilemmas.estimates import training_drift
 
     return training_drift(items, base_items, np.random.default_rng(0))
+
+
+def _trajectories(cells: Sequence[Cell], estimates: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """How values moved along the trainings, as the snapshots' audits say, and over dated versions."""
+    from eval.dilemmas.questions import ALONE
+    from eval.trajectories import Snapshot, trajectories
+
+    def drift(items: pd.DataFrame, before: pd.DataFrame) -> list[Estimate]:
+        return _drift("edc", *(side[side["condition"] == ALONE] for side in (items, before)))
+
+    snapshots = [
+        Snapshot(int(one.config["step"]), _result(Cell(one.folder, {**one.config, "arm": cell.arm, "audit": there})))
+        for cell in cells
+        for one in cell.snapshots()
+        if (there := set(one.config["keys"]) - set(missing_audits(one)))
+    ]
+    lost = [sentence for cell in cells for sentence in absent(cell)]
+    return trajectories([_result(cell) for cell in cells], snapshots, estimates, {"edc": drift}, lost)
 
 
 def _result(cell: Cell) -> CellResult:
@@ -121,8 +141,12 @@ def _result(cell: Cell) -> CellResult:
 
 
 def _key(experiment: dict[str, Any], cells: Sequence[Cell]) -> str:
-    left = [
-        [cell.name, cell.manifest.get("state"), {name: audit_key(cell.folder, name) for name in cell.config["keys"]}]
-        for cell in cells
-    ]
+    left: list[Any] = [[cell.name, cell.manifest.get("state"), _audit_keys(cell)] for cell in cells]
+    left += [[one.name, _audit_keys(one)] for cell in cells for one in cell.snapshots()]
+    dated = [[cell.config["model"].get(name) for name in ("series", "released")] for cell in cells]
+    left += [[absent(cell) for cell in cells], dated]
     return digest([left, experiment["hypotheses"], digest_code("launch.comparison")])
+
+
+def _audit_keys(cell: Cell) -> dict[str, str]:
+    return {name: audit_key(cell.folder, name) for name in cell.config["keys"]}

@@ -21,10 +21,12 @@ from launch.comparison import compare_run
 from launch.compose import Composer
 from launch.dispatch import dispatch
 from launch.identities import served_identity, weights_identity
+from launch.judging import judge_model
 from launch.people import people
 from launch.process import last_error
 from launch.provenance import provenance
 from launch.show import print_plan
+from launch.snapshots import absent
 from launch.tracking import publish_comparison
 
 
@@ -72,6 +74,8 @@ def _run(
     say(f"{run_folder}: {len(cells)} cells, {len(cells) - len(work) - len(given_up)} done, {len(work)} to do")
     dispatch(composer, work, asked.dispatch, run_folder)
     failed = _report_failures(run_folder, given_up)
+    for sentence in (sentence for cell in read_experiment(run_folder)[1] for sentence in absent(cell)):
+        say(sentence)
     finish(run_folder)
     return 1 if failed else 0
 
@@ -101,8 +105,9 @@ def plan_cells(asked: Asked, run_folder: Path, remember: bool = True) -> list[Ce
 
             survey, split = people(config["survey"])
             surveys[digest(config["survey"])] = digest([survey_hash(survey), str(split)])
-        if digest(config["model"]) not in weights and not served_identity(config):
-            weights[digest(config["model"])] = weights_identity(config["model"], run_folder / ".models.json", remember)
+        for model in (None if served_identity(config) else config["model"], judge_model(config)):
+            if model is not None and digest(model) not in weights:
+                weights[digest(model)] = weights_identity(model, run_folder / ".models.json", remember)
     return plan(asked, surveys, weights)
 
 

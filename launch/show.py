@@ -13,6 +13,7 @@ from launch.asked import trains
 from launch.cells import Cell, audit_seconds, read_experiment
 from launch.process import last_error
 from launch.progress import duration
+from launch.snapshots import absent, audited_snapshots
 
 STYLES = {"done": "green", "failed": "red", "training": "yellow", "auditing": "yellow", "trained": "cyan"}
 
@@ -33,30 +34,40 @@ def print_status(run: Path) -> None:
     """The run's cells: state, steps, audits, time and failure. Raises FileNotFoundError where there is no run."""
     _, cells = read_experiment(run)
     table = Table(title=escape(str(run)), title_justify="left")
-    for name in ("cell", "state", "trained", "audits", "time", "to do"):
+    along = any(cell.snapshots() for cell in cells)
+    for name in ("cell", "state", "trained", "audits", *["snapshots"] * along, "time", "to do"):
         table.add_column(name, overflow="fold")
     for cell in cells:
         manifest = cell.manifest
         state = str(manifest.get("state", "planned"))
         style = STYLES.get(state, "")
         lacking = cell.lacks()
-        audits = len(cell.config["keys"]) - len([name for name in lacking if name != "train"])
-        spent = manifest.get("budget", {}).get("seconds", 0) + audit_seconds(cell.folder)
+        audits = len(cell.config["keys"]) - len(set(lacking) & set(cell.config["keys"]))
+        audited = sum(audit_seconds(one.folder) for one in (cell, *cell.snapshots()))
+        spent = manifest.get("budget", {}).get("seconds", 0) + audited
         table.add_row(
             cell.name,
             f"[{style}]{state}[/]" if style else state,
             _steps(cell),
             f"{audits}/{len(cell.config['keys'])}",
+            *[_snapshots(cell)] * along,
             duration(spent) if spent else "–",
             escape(last_error(cell.folder) or _todo(cell)),
         )
     Console().print(table)
+    for sentence in (sentence for cell in cells for sentence in absent(cell)):
+        Console().print(escape(sentence))
     planned = {cell.name for cell in cells}
     others = sorted(path.name for path in (run / "cells").iterdir() if path.is_dir() and path.name not in planned)
     if others:
         Console().print(f"Not part of the last command: {', '.join(others)}")
     report = run / "comparison" / "report.html"
     Console().print(f"Report: {report}" if report.exists() else "No comparison yet.")
+
+
+def _snapshots(cell: Cell) -> str:
+    there, planned = audited_snapshots(cell)
+    return f"{there}/{planned}" if planned else "–"
 
 
 def _steps(cell: Cell) -> str:

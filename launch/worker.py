@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import gc
 import logging
 import os
 import shutil
@@ -31,6 +30,7 @@ from launch.build import build, build_as
 from launch.cells import Cell, read_cell
 from launch.people import people
 from launch.process import last_error
+from launch.snapshots import audit_snapshots, let_go
 from launch.tracking import Tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -84,12 +84,14 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
             if "train" in stages and "train" in lacking:
                 log.info("training")
                 _train(cell, tracker)
-                _let_go()
+                let_go()
                 _mark(cell, processes, state="trained", trained=True, error=None)
             stage = "audit"
             if "audit" in stages:
                 _mark(cell, processes, state="auditing", error=None)
                 audit_cell(cell, processes)
+                let_go()
+                audit_snapshots(cell, processes)
                 _mark(cell, processes, state="done", error=None)
         finally:
             tracker.close()
@@ -100,17 +102,6 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
         return _failed(cell, stage, error, processes)
     processes.wait("end")
     return code
-
-
-def _let_go() -> None:
-    """Free what the trainer held (its parts refer to each other), so that the audits have the memory."""
-    gc.collect()
-    if "torch" in sys.modules:
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
 
 
 def _mark(cell: Cell, processes: Processes, **changes: object) -> None:
@@ -141,6 +132,7 @@ def _train(cell: Cell, tracker: Tracker) -> None:
         draw=config["draw"],
         budget=budget,
         on_log=tracker.log,
+        audit_every=config.get("audit_every"),
     )
     if _is_main():
         spent = read_manifest(cell.folder).get("budget", {})

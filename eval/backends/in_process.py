@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,12 +26,13 @@ from data.packing import pack
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.variant import load_variant
 from eval.answer_store import AnswerStore
-from eval.answers import Costs, Opened, OptionAnswer, Progress, TextAnswer, TextRequest, option_key
+from eval.answers import Costs, Opened, OptionAnswer, Progress, TextAnswer, TextRequest, option_key, text_key
 from eval.backends.generation import TextGenerator
 from eval.backends.scoring import OptionScorer
 from eval.backends.sharing import Processes, current
-from eval.backends.texts import TextShare, text_share
+from eval.backends.texts import TextShare, text_share, writer
 
+PACED = 8  # tokens of a text that are generated to measure the pace
 SCORER = 2  # raise when the numbers that a scorer returns for a prompt may change
 
 
@@ -198,6 +199,37 @@ class TransformersAnswerer:
         self.costs.computed_tokens += share.computed_tokens
         self.costs.stored += share.stored
         self.costs.peak_memory_gib = max(self.costs.peak_memory_gib or 0.0, share.peak_memory_gib)
+
+    def stored(self, prompts: Sequence[OptionPrompt], requests: Sequence[TextRequest]) -> int:
+        """How many of these have been answered before."""
+        keys = [option_key(self.identity, prompt) for prompt in prompts]
+        keys += [text_key(writer(self.identity), request) for request in requests]
+        known = self.store.get(list(dict.fromkeys(keys))) if self.store else {}
+        return sum(key in known for key in keys)
+
+    def pace(self, prompts: Sequence[OptionPrompt], requests: Sequence[TextRequest]) -> tuple[float, float]:
+        """Distinct prompt tokens a second in `score`, and tokens a second in `generate`, measured on some of these; NaN
+        where there are none. Nothing is stored or counted.
+        """
+        scored = written = float("nan")
+        if prompts:
+            some = sorted(prompts, key=lambda prompt: prompt.text)[: self.rows]
+            sequences = self.renderer.encode([prompt.text for prompt in some])
+            tree = pack(sequences, self.token_budget)[0]
+            self._score.answer(tree, sequences, some)  # the first pass also proves the way of asking
+            started = time.perf_counter()
+            _, computed = self._score.answer(tree, sequences, some)
+            scored = computed / (time.perf_counter() - started)
+        if requests:
+            spent: list[tuple[float, int]] = []
+            for most in (1, 1, PACED):  # the first pass also proves the way of asking
+                short = [replace(r, max_tokens=min(most, r.max_tokens), schema="") for r in requests[: self.rows]]
+                started = time.perf_counter()
+                texts = self._write.answer(self.renderer.encode([r.text for r in short]), short)
+                spent.append((time.perf_counter() - started, sum(text.tokens for text in texts)))
+            _, (once, first), (longer, all_of_them) = spent
+            written = (all_of_them - first) / (longer - once) if all_of_them > first and longer > once else written
+        return self.processes.world * scored, self.processes.world * written
 
     @torch.inference_mode()
     def perplexity(self, texts: Sequence[str]) -> float:

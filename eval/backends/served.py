@@ -88,6 +88,18 @@ class ServedAnswerer:
         self.costs.seconds += time.perf_counter() - started
         return answers
 
+    def stored(self, prompts: Sequence[OptionPrompt], requests: Sequence[TextRequest]) -> int:
+        """How many of these have been answered before."""
+        keys = [text_key(self.identity, request) for request in requests]
+        if self._mode() == "sample":
+            last = [TextRequest(prompt.text, 1, repeat=self.samples - 1) for prompt in prompts]
+            keys += [text_key(self.identity, request) for request in last]
+        else:
+            identity = digest([self.identity, self.wire.top])
+            keys += [option_key(identity, prompt) for prompt in prompts]
+        known = self.store.get(list(dict.fromkeys(keys)))
+        return sum(key in known for key in keys)
+
     def perplexity(self, texts: Sequence[str]) -> float:
         """Exp of the mean negative log-likelihood a token (first token of each text excluded); NaN where the server
         does not echo a text's log-probabilities, which no chat endpoint does.

@@ -23,6 +23,11 @@ class TextShare:
     stored: int = 0
 
 
+def writer(identity: str) -> str:
+    """What a stored text depends on beside its request: the answerer of that identity, and how texts are made."""
+    return digest([identity, GENERATOR])
+
+
 def text_share(
     generator: TextGenerator,
     requests: Sequence[TextRequest],
@@ -37,11 +42,10 @@ def text_share(
     """
     share = TextShare()
     done, before = 0, generator.computed
-    writer = digest([identity, GENERATOR])
     for number, chunk in enumerate(generator.chunks(prompts)):
         done += len(chunk)
         if number % processes.world == processes.rank:
-            keys = {place: text_key(writer, requests[place]) for place in chunk}
+            keys = {place: text_key(writer(identity), requests[place]) for place in chunk}
             known = store.get(list(keys.values())) if store else {}
             missing = [place for place in chunk if keys[place] not in known]
             share.answers |= {place: TextAnswer(**known[keys[place]]) for place in chunk if keys[place] in known}

@@ -205,6 +205,44 @@ SURVEY: Mapping[str, Measure] = {
         NEITHER,
         "home",
     ),
+    "similarity_to_home": Measure(
+        "Similarity to the US",
+        "1 − JS distance of the answers for other countries to people in the United States (or another home country).",
+        NEITHER,
+        "home",
+        needs="needs people of the home country",
+    ),
+    "country_knowledge": Measure(
+        "Country knowledge",
+        "How much farther a country's people are from the answers given for other countries than from those given for "
+        "it (JS distance). 0: naming the country brings nothing; people themselves score the mean distance between "
+        "countries.",
+        HIGHER,
+        "variation",
+        needs="needs an item that two countries were asked",
+    ),
+    "persona_distance": Measure(
+        "Moved by the persona's style",
+        "JS distance between the answers to one question for one group, the persona put in different words: 0 the "
+        "style does not matter.",
+        STABLE,
+        "asking",
+        target=0.0,
+    ),
+    "language_distance": Measure(
+        "Moved by the language",
+        "JS distance between the answers to one question for one group in different languages: 0 the language does "
+        "not matter.",
+        STABLE,
+        "asking",
+        target=0.0,
+    ),
+    "people": Measure(
+        "People",
+        "How many people stand behind a question (effective number, mean over questions).",
+        NEITHER,
+        "who",
+    ),
     "option_mass": Measure(
         "Option mass",
         "Probability that the model puts on any of the option labels before it is normalised. Low: it"
@@ -220,24 +258,18 @@ SURVEY: Mapping[str, Measure] = {
         "asking",
         target=0.0,
     ),
-    "response_diversity": Measure(
-        "Distinct answers",
-        "How many different answers the participants give to an item; beside it as many people.",
-        NEITHER,
-        "variation",
-    ),
-    "order_effect": Measure(
-        "Place of the option",
-        "Probability of the option shown first, less its fair share: 0 where its place does not matter.",
-        ZERO,
-        "asking",
-        target=0.0,
-    ),
     "one_minus_js_as_published": Measure(
         "1 − JS (as published)",
         "1 − JS distance in nats, range 0.167 to 1.",
         HIGHER,
         "published",
+    ),
+    "accuracy_as_published": Measure(
+        "Accuracy (top answer)",
+        "Share of item × group whose most probable option is people's; ties go to the first option.",
+        HIGHER,
+        "published",
+        share=True,
     ),
     "emd_as_published": Measure(
         "EMD (as published)",

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from data.files import read_json
+from eval.controls import EFFECT
 from eval.records import Estimate
 from eval.report.wording import MAIN_CONDITIONS, REFERENCE
 
-SCHEMA = 1
+SCHEMA = 2
 NAN = float("nan")
 _FIELDS = ("name", "group", "condition", "value", "low", "high", "n", "method")
 
@@ -67,8 +68,11 @@ class Summary:
 
     @cached_property
     def estimates(self) -> dict[Key, Estimate]:
+        """All estimates but those of positive controls, which have a table of their own."""
         found = {}
         for row in self.raw["estimates"]:
+            if row["name"] == EFFECT:
+                continue
             values = {field: row.get(field) for field in _FIELDS}
             for field in ("value", "low", "high"):
                 values[field] = as_float(values[field])
@@ -119,7 +123,10 @@ class Summary:
         """Reference rows by condition; with `beside` only those that were measured on that condition's units."""
         every = [c for c in self.values(audit, "condition", group, name) if c.startswith(REFERENCE)]
         if beside is not None:
-            own = [c for c in every if c.endswith(f" ({beside})")]
+            stated = beside.partition(" (")[
+                0
+            ]  # a style or language has the units of what is stated, or rows of its own
+            own = next((rows for of in (beside, stated) if (rows := [c for c in every if c.endswith(f" ({of})")])), [])
             every = own or [c for c in every if " (" not in c]
         found = {c: self.reference(audit, name, c, group) for c in every}
         return {c: estimate for c, estimate in found.items() if estimate is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from eval.report.summary import Summary, as_float
 from eval.report.wording import DASH, REFERENCE
 
 NOT_COMPUTED = "not computed for this row"
+MANNER = " ("
+"""In a condition: what follows is the style or language of a further way of asking the same."""
 _DENSE = 0.7
 
 
@@ -77,7 +79,7 @@ def _undefined(estimate: Estimate) -> str:
     return method if method.startswith("undefined") else f"undefined ({method})"
 
 
-def _notes(columns: Sequence[Column], rows: Sequence[Row], names: Sequence[str] = ()) -> tuple[str, ...]:
+def notes(columns: Sequence[Column], rows: Sequence[Row], names: Sequence[str] = ()) -> tuple[str, ...]:
     """What to know of the measures `names`, and why there are dashes and missing intervals, once for each reason."""
     shown = [wording.measure(name) for name in names]
     cautions = tuple(f"{one.title}: {one.caution}." for one in shown if one.caution)
@@ -106,15 +108,17 @@ def measure_tables(summary: Summary, audit: str) -> tuple[list[Table], list[Tabl
     """Tables of the audit's measures, a family each: first what matters most, then the rest.
 
     First: held-out units under the main condition, an arm a row, then the reference rows. The rest: other
-    conditions and items seen in training. Measures that were mostly taken under different conditions stand measure
-    × condition in rows instead, with the arms side by side, all of them in the first list.
+    conditions and items seen in training; further styles and languages have tables of their own. Measures that were
+    mostly taken under different conditions stand measure × condition in rows instead, with the arms side by side, all
+    of them in the first list.
     """
     first: list[Table] = []
     rest: list[Table] = []
     for family, title in wording.FAMILIES.items():
         for group in wording.STRATA:
             names = [n for n in summary.values(audit, "name", group) if wording.measure(n, audit).family == family]
-            asked = list(dict.fromkeys(c for name in names for c in summary.conditions(audit, name, group)))
+            every = dict.fromkeys(c for name in names for c in summary.conditions(audit, name, group))
+            asked = [c for c in every if MANNER not in c]
             if not asked:
                 continue
             where = f"{title}: {wording.STRATA[group]}" if wording.STRATA[group] else title
@@ -122,11 +126,9 @@ def measure_tables(summary: Summary, audit: str) -> tuple[list[Table], list[Tabl
                 asked
             )
             if not full:
-                every = list(
-                    dict.fromkeys(c for name in names for c in summary.values(audit, "condition", group, name))
-                )
-                drift = [c for c in every if c.startswith((wording.TRAINING, f"{REFERENCE}asked_again:"))]
-                plain = [c for c in every if c not in drift]
+                rows = list(dict.fromkeys(c for name in names for c in summary.values(audit, "condition", group, name)))
+                drift = [c for c in rows if c.startswith((wording.TRAINING, f"{REFERENCE}asked_again:"))]
+                plain = [c for c in rows if c not in drift]
                 (first if group == "all" else rest).append(_side_by_side(summary, audit, group, names, where, plain))
                 if drift:
                     what = f"{where}: trained against base"
@@ -158,7 +160,7 @@ def _by_arm(summary: Summary, audit: str, group: str, names: Sequence[str], titl
         ]
         rows.append(Row((words(wording.condition(reference.split(" (")[0])), *cells), None, True))
     columns = [Column("Arm", numeric=False), *_measure_columns(names, audit)]
-    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows, names))
+    return Table(title, tuple(columns), tuple(rows), notes(columns, rows, names))
 
 
 def _side_by_side(
@@ -177,7 +179,7 @@ def _side_by_side(
                 rows.append(
                     Row((head, words(wording.condition(condition)), *cells), None, condition.startswith(REFERENCE))
                 )
-    return Table(title, tuple(columns), tuple(rows), _notes(columns, rows, names))
+    return Table(title, tuple(columns), tuple(rows), notes(columns, rows, names))
 
 
 def meanings(names: Sequence[str], audit: str = "") -> tuple[tuple[str, str, str], ...]:
@@ -204,79 +206,7 @@ def gate_table(summary: Summary) -> Table:
                 Cell(text, sort=value if math.isfinite(value) else None, why="" if text != DASH else "not measured")
             )
         rows.append(Row((*cells, words("; ".join(reasons) or "none")), summary.series(arm)))
-    return Table("What the gate found", tuple(columns), tuple(rows), _notes(columns, rows), meanings(names))
-
-
-def comparison_table(summary: Summary, rows: Sequence[Mapping[str, Any]], caption: str) -> Table | None:
-    """Paired differences, arm minus the arm it is held against."""
-    if not rows:
-        return None
-    columns = (
-        Column("Arm", numeric=False),
-        Column("minus", numeric=False),
-        Column("Measure", numeric=False),
-        Column("Over", numeric=False),
-        Column("Asked with", numeric=False),
-        Column("Difference"),
-        Column("On these questions", "", "The interval over countries alone, for the questions that were asked."),
-        Column("p", "", "Two-sided bootstrap p-value."),
-        Column("p, Holm", "", "Corrected for the number of primary comparisons; exploratory ones have none."),
-        Column("n"),
-        Column("Noise covered", numeric=False),
-    )
-    found = []
-    for row in rows:
-        what, difference, n, method = _signed_cells(row)
-        p = (_p(row.get("p")), _p(row.get("p_holm")))
-        share = wording.measure(row["name"], row["audit"]).share
-        low, high = (as_float(row.get(name)) for name in ("low_here", "high_here"))
-        here = Cell(wording.interval(low, high, share) or DASH, sort=low if math.isfinite(low) else None)
-        cells = (words(row["arm"]), words(row["against"]), *map(words, what), difference, here, *p, n, method)
-        found.append(Row(cells, summary.series(row["arm"]) if row["arm"] in summary.arms else None))
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    return Table(caption, columns, tuple(found), _notes(columns, (), names))
-
-
-def effects_table(effects: Mapping[str, Any]) -> Table | None:
-    """What each factor does to each measure, from summary.json's "effects"; None where nothing was decomposed."""
-    if not effects.get("rows"):
-        return None
-    columns = (
-        Column("Effect", numeric=False),
-        Column("Value"),
-        Column("p", "", "Two-sided bootstrap p-value."),
-        Column("n"),
-        Column("Measure", numeric=False),
-        Column("Over", numeric=False),
-        Column("Asked with", numeric=False),
-        Column("Method", numeric=False),
-    )
-    found = []
-    for row in effects["rows"]:
-        (title, *where), value, n, method = _signed_cells(row)
-        measure = Cell(title, wording.measure(row["name"], row["audit"]).direction)
-        found.append(Row((words(row["effect"]), value, _p(row.get("p")), n, measure, *map(words, where), method)))
-    return Table("Effects (exploratory)", columns, tuple(found), tuple(effects.get("notes") or ()))
-
-
-def _signed_cells(row: Mapping[str, Any]) -> tuple[tuple[str, str, str], Cell, Cell, Cell]:
-    """(measure, group, condition) in words, value with its interval, n and method of a comparison or an effect."""
-    measure = wording.measure(row["name"], row["audit"])
-    value, low, high = (as_float(row.get(name)) for name in ("value", "low", "high"))
-    what = (measure.title, group_words(row["group"]), wording.condition(row["condition"]))
-    bounds = wording.interval(low, high, measure.share)
-    shown = Cell(signed(value, measure.share), bounds, value if math.isfinite(value) else None)
-    return what, shown, Cell(wording.count(row.get("n")), sort=as_float(row.get("n"))), words(row.get("method", ""))
-
-
-def signed(value: float, share: bool = False) -> str:
-    text = wording.number(value, share)
-    return f"+{text}" if math.isfinite(value) and value > 0 else text
-
-
-def _p(value: Any) -> Cell:
-    p = as_float(value)
-    return Cell(wording.p_value(p), sort=p if math.isfinite(p) else None)
+    return Table("What the gate found", tuple(columns), tuple(rows), notes(columns, rows), meanings(names))
 
 
 def group_words(group: str) -> str:
@@ -289,36 +219,7 @@ def group_words(group: str) -> str:
     return f"{wording.plain_name(name)} {value}".strip()
 
 
-def training_table(summary: Summary) -> Table | None:
-    """What each arm was trained on: everything that summary.json says, one row an arm."""
-    training = {arm: _spent(summary, arm) for arm in summary.arms}
-    keys = list(
-        dict.fromkeys(k for facts in training.values() for k, v in facts.items() if not isinstance(v, dict | list))
-    )
-    columns = [Column("Arm", numeric=False)] + [
-        Column(title, numeric=False) for title in ("Recipe", "Adapter", "Mixture")
-    ]
-    columns += [Column(title) for title in ("Seeds", "Draws")] + [
-        Column(wording.plain_name(key).capitalize()) for key in keys
-    ]
-    rows = []
-    for name in summary.arms:
-        arm = summary.arm[name]
-        head = [words(name), *(words(arm.get(k) or DASH) for k in ("recipe", "adapter", "mixture"))]
-        head += [words(", ".join(map(str, arm.get(k) or [])) or DASH) for k in ("seeds", "draws")]
-        rows.append(Row((*head, *(_fact(training[name].get(key)) for key in keys)), summary.series(name)))
-    return Table("Training", tuple(columns), tuple(rows)) if rows else None
-
-
-def _spent(summary: Summary, arm: str) -> dict[str, Any]:
-    """What the first cell's training cost (its manifest's budget, where something was spent) and what it was set to."""
-    manifests = [cell.get("manifest") or {} for cell in summary.arm[arm].get("cells", [])]
-    budget = (manifests[0].get("budget") or {}) if manifests else {}
-    spent = budget if any(budget.values()) else {}
-    return {**spent, **((summary.raw.get("training") or {}).get(arm) or {})}
-
-
-def _fact(value: Any) -> Cell:
+def fact(value: Any) -> Cell:
     number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
     return Cell(wording.count(value), sort=number)
 
@@ -329,4 +230,4 @@ def plain_table(caption: str, titles: Sequence[str], rows: Sequence[Sequence[Any
         return None
     numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(titles))]
     columns = tuple(Column(title, numeric=is_number) for title, is_number in zip(titles, numeric, strict=True))
-    return Table(caption, columns, tuple(Row(tuple(_fact(value) for value in row)) for row in rows))
+    return Table(caption, columns, tuple(Row(tuple(fact(value) for value in row)) for row in rows))

@@ -13,6 +13,7 @@ from typing import Any
 from data.countries import country_name
 from eval.report.choices import CHOICES
 from eval.report.measures import FAMILIES, SURVEY, Measure
+from eval.report.takers import TAKERS
 
 __all__ = [
     "AUDITS",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 DASH = "—"
-_WORDS = {**SURVEY, **CHOICES}
+_WORDS = {**SURVEY, **TAKERS, **CHOICES}
 
 AUDITS: Mapping[str, tuple[str, str]] = {
     "first_token": (
@@ -68,10 +69,13 @@ _CONDITIONS = {
     "country": "country stated",
     "country+age": "country and age stated",
     "shuffled_persona": "a wrong country stated",
+    "control:told": "told what most people answer",
+    "control:sharpened": "own answers sharpened",
     "reference:uniform": "uniform guess",
     "reference:other_countries_mean": "other countries' mean",
     "reference:people_again": "people asked again",
     "reference:people": "people",
+    "reference:earlier_wave": "people in the earlier wave",
     "reference:asked_again": "same prompt asked again",
     "reference:chance": "by chance",
     "reference:no_person": "told nothing of the person",
@@ -80,13 +84,44 @@ _CONDITIONS = {
     "mark": "all four stages",
     "demographics_only": "demographics only, no stages",
     "participants:expected": "participants' probabilities",
-    "participants:counts": "participants counted",
     "participants": "participants counted",
+    "participants:groups": "participants beside the groups of people",
+    "no_location": "no place, the country alone",
+    "no_memory": "no memory",
+    "no_order": "options in their own order",
+    "no_location:expected": "no place, probabilities",
+    "no_memory:expected": "no memory, probabilities",
+    "no_order:expected": "options in their own order, probabilities",
     "alone": "asked plainly",
     "wordings": "mean over wordings",
     "form:compare": "yes or no instead of A or B",
-    "dialogue:neutral": "after small talk",
+    "form:repeat": "the choice said in words",
+    "question forms": "over the forms of the question",
+    "question forms, texts too": "over the forms of the question, said in words too",
+    "order:exchanged": "the two actions exchanged",
+    "all conditions": "over all that was asked",
+    "dialogue:neutral": "with the length of small talk",
+    "dialogue:neutral:later": "with the length of small talk, once there is some",
     "dialogue:pressing": "after a pushback",
+    "dialogue:agreeing": "after an agreement",
+    "language:zh": "asked in Chinese",
+    "language:en": "asked in English",
+    "control:stated value": "one of the two values stated",
+    "control:answer stated": "told the person's own answer",
+    "control:answer stated, dominant function": "told the person's own answer, dominant function",
+    "feature: greatest": "without the fact named first",
+    "feature: another": "without another fact",
+    "feature: difference": "difference of the two (facts)",
+    "feature: asked again": "asked again, nothing left out",
+    "function: greatest": "without the function named first",
+    "function: another": "without another function",
+    "function: difference": "difference of the two (functions)",
+    "reference:sampled_from_alone": "as many texts drawn from the plain answer",
+}
+_MANNERS = {
+    "portrayal": "as a portrayal",
+    "biography": "as a biography",
+    "question_answer": "as questions and answers",
 }
 STRATA: Mapping[str, str] = {
     "all": "",
@@ -97,7 +132,16 @@ STRATA: Mapping[str, str] = {
 REFERENCE = "reference:"
 TRAINING = "training:"
 """Conditions in which a trained arm is held against its base, each asked alike."""
-MAIN_CONDITIONS = ("country", "country+age", "participants:expected", "mark", "dialogue:neutral", "wordings", "alone")
+MAIN_CONDITIONS = (
+    "country",
+    "country+age",
+    "participants:expected",
+    "participants",
+    "mark",
+    "dialogue:neutral:6",
+    "wordings",
+    "alone",
+)
 """Which condition stands for a measure on the first screen: the first of these that was asked."""
 WITHOUT = ("none", "demographics_only")
 """Conditions of the base that serve as references: no persona, no reasoning."""
@@ -135,6 +179,16 @@ def condition(name: str) -> str:
         return f"trained against base, {condition(name.removeprefix(TRAINING))}"
     if name.startswith(f"{REFERENCE}asked_again:"):
         return f"base asked again, {condition(name.removeprefix(f'{REFERENCE}asked_again:'))}"
+    if name.endswith(")") and " (" in name:
+        asked, manner = name[:-1].split(" (", 1)
+        return f"{condition(asked)}, {_MANNERS.get(manner, f'in language {manner}')}"
+    if name.startswith("country+") and name not in _CONDITIONS:
+        return f"{listing(name.split('+'))} stated"
+    if name not in _CONDITIONS and name.startswith("dialogue:neutral:"):
+        return f"after {name.rpartition(':')[2]} exchanges of small talk"
+    if name.startswith("dialogue:pressing:"):
+        pushes = name.rpartition(":")[2]
+        return _CONDITIONS["dialogue:pressing"] if pushes == "1" else f"after {pushes} pushbacks"
     known = _CONDITIONS.get(name)
     return known if known is not None else plain_name(name.removeprefix(REFERENCE)).replace(":", ": ")
 

@@ -94,7 +94,7 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
             noise = rng.normal(0, 0.02, 2)
             points.append({"arm": arm, "country": code, "x": shrink * x + shift + noise[0], "y": shrink * y + noise[1]})
     return {
-        "schema": 1,
+        "schema": 2,
         "experiment": "quickstart",
         "created": "2026-01-31T12:00:00+00:00",
         "command": "polyphony run experiment=quickstart",
@@ -140,7 +140,7 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
                 "sentence": "The difference +0.260 [+0.170, +0.350] is higher, as expected, by more than 0.05.",
             },
         ],
-        "culture_map": {"stress": 0.13, "points": points},
+        "culture_maps": {"first_token": {"stress": 0.13, "points": points}},
         "split": {
             "train_items": ["wvs/f117", "gss/natcrime", "cces/whiteadv"],
             "held_out_items": ["wvs/e143", "carData/poverty"],

@@ -35,6 +35,7 @@ def evidence(pull: float, noise: float, seed: int, mass: float = 0.9, items: int
         for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1]):
             group = dict(zip(KEYS, (f"i{i}", COUNTRIES[c], "", "", "", "country", "held_out"), strict=True))
             rows.append(group | {"order": json.dumps(order), "p": p, "q": q, "n": 500.0, "option_mass": mass})
+            rows[-1] |= {"positions": None, "ordered": False}
     return pd.DataFrame(rows)
 
 
@@ -124,8 +125,9 @@ def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], t
         provenance={"git": "abc"},
     )
     assert list(summary) == [
-        "schema", "experiment", "created", "command", "not_a_result", "finding", "arms", "estimates", "comparisons",
-        "effects", "verdicts", "culture_map", "split", "training", "surveys", "exclusions", "provenance",
+        "schema", "experiment", "created", "command", "not_a_result", "finding", "controls", "arms", "estimates",
+        "comparisons", "effects", "verdicts", "culture_maps", "agreement", "split", "training",
+        "surveys", "exclusions", "provenance",
     ]  # fmt: skip
     write_json(tmp_path / "summary.json", summary)
     back = read_json(tmp_path / "summary.json")
@@ -134,7 +136,7 @@ def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], t
     assert back["exclusions"][0] == {"arm": "base", "audit": "first_token", "reason": "too long", "count": 2}
     assert [arm["validity"]["status"] for arm in back["arms"]] == ["valid", "valid"]
     assert back["arms"][1]["seeds"] == [0, 1]
-    assert {point["arm"] for point in back["culture_map"]["points"]} == {"people", "base", "match"}
+    assert {point["arm"] for point in back["culture_maps"]["first_token"]["points"]} == {"people", "base", "match"}
     assert {c["name"] for c in back["comparisons"]} == {
         "js_distance", "between_ratio", "between_structure", "within_ratio", "mode_share",
     }  # fmt: skip
@@ -310,5 +312,5 @@ def test_nothing_finished_is_said_and_not_computed(tmp_path: Path) -> None:
     summary, table = run([cell])
     assert table.empty
     assert summary["estimates"] == []
-    assert np.isnan(summary["culture_map"]["stress"])
+    assert summary["culture_maps"] == {}
     assert summary["finding"] == ["match is incomplete: its state is 'training'."]

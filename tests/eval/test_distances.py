@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 from eval.distances import (
     HIGHER_IS_CLOSER,
     MEASURES,
+    accuracy_as_published,
     cohen_kappa,
     emd,
     emd_as_published,
@@ -185,3 +186,10 @@ def test_directions_are_known() -> None:
         near, far = (float(function([[1 - x, x, 0.0]], [[0.9, 0.1, 0.0]], *more)[0]) for x in (0.2, 0.95))
         if name != "emd_as_published":
             assert near > far if name in HIGHER_IS_CLOSER else near < far, name
+
+
+def test_published_accuracy_gives_ties_to_the_first_option() -> None:
+    p = [[0.6, 0.4], [0.4, 0.6], [0.5, 0.5], [0.5, 0.5]]
+    q = [[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]
+    assert accuracy_as_published(p, q).tolist() == [1, 0, 1, 0]
+    assert top1_agreement(p, q).tolist() == [1, 0, 0.5, 0.5]

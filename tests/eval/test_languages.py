@@ -16,10 +16,10 @@ from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import Item, ItemWording, Split, Survey
 from eval.answers import OptionAnswer, Progress
 from eval.context import AuditContext
-from eval.diversity_enhanced import DiversityEnhanced
-from eval.first_token import FirstToken
+from eval.diversity_enhanced.audit import DiversityEnhanced
+from eval.first_token.audit import FirstToken
 from eval.languages import in_language
-from eval.mark import Mark
+from eval.mark.audit import Mark
 from eval.records import AuditResult
 
 CHINESE = {

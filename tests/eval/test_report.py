@@ -98,7 +98,7 @@ def small(**changes: Any) -> dict[str, Any]:
     summary: dict[str, Any] = fixture.make_summary()
     kept = [e for e in summary["estimates"] if e["audit"] == "first_token" and e["name"] == "js_distance"]
     kept = [e for e in kept if e["group"] == "all"]
-    return summary | {"estimates": kept, "culture_map": {"stress": None, "points": []}} | changes
+    return summary | {"estimates": kept, "culture_maps": {"first_token": {"stress": None, "points": []}}} | changes
 
 
 def test_nothing_is_fetched_from_anywhere(html: str, page: Page) -> None:
@@ -179,13 +179,13 @@ def test_survey_text_is_escaped_wherever_it_comes_from(tmp_path: Path) -> None:
     for estimate in summary["estimates"]:
         estimate["method"] += HOSTILE
         estimate["group"] = estimate["group"].replace("power", HOSTILE)
-    for point in summary["culture_map"]["points"]:
+    for point in summary["culture_maps"]["first_token"]["points"]:
         point["country"] = HOSTILE
     arm = summary["arms"][0]
     fixture.make_evidence(tmp_path / "cells" / arm["cells"][0]["folder"], "base", 3, HOSTILE)
     html = report(tmp_path, summary)
     tags = Page(html).tags
-    assert Counter(tag for tag, _ in tags)["script"] == 2
+    assert Counter(tag for tag, _ in tags)["script"] == 3
     assert "img" not in {tag for tag, _ in tags}
     assert not [attributes for _, attributes in tags if any(name.startswith("on") for name in attributes)]
     assert html.count("&lt;img src=x") > 10
@@ -198,7 +198,7 @@ def test_a_missing_audit_leaves_its_section_out_with_a_sentence(tmp_path: Path, 
     summary = fixture.make_summary()
     names = ("js_distance", "flip_rate", "accuracy")
     kept = [e for e in summary["estimates"] if e["audit"] != missing and e["name"] in names and e["group"] == "all"]
-    html = report(tmp_path, summary | {"estimates": kept, "culture_map": {}})
+    html = report(tmp_path, summary | {"estimates": kept, "culture_maps": {}})
     title = wording.AUDITS[missing][0]
     assert f"no arm was audited with it: {title}" in html
     assert f"<h2>{title}</h2>" not in html
@@ -207,7 +207,7 @@ def test_a_missing_audit_leaves_its_section_out_with_a_sentence(tmp_path: Path, 
 
 
 def test_a_summary_with_next_to_nothing_still_makes_a_page(tmp_path: Path) -> None:
-    html = report(tmp_path, {"schema": 1, "experiment": "bare", "arms": [{"name": "base"}], "estimates": []})
+    html = report(tmp_path, {"schema": 2, "experiment": "bare", "arms": [{"name": "base"}], "estimates": []})
     assert "None of the main measures was computed" in html
     assert "<svg" not in html
 
@@ -278,7 +278,9 @@ def test_many_traces_stay_within_a_bound_and_the_rest_is_named(tmp_path: Path) -
     for arm in summary["arms"]:
         fixture.make_evidence(tmp_path / "cells" / arm["cells"][0]["folder"], arm["name"], 2 * TRACES)
     html = report(tmp_path, summary)
-    shown = html.count('<details class="trace">')
+    data = re.search(r'id="trace-data">(.*?)</script>', html, re.S)
+    assert data is not None
+    shown = len(json.loads(data[1])["people"])
     assert 100 < shown <= TRACES
     assert f"{shown} of {2 * TRACES} respondents" in html
     assert len(html.encode()) < 8_000_000
@@ -319,7 +321,7 @@ def test_a_missing_or_foreign_summary_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "summary.json", {"schema": 7})
     with pytest.raises(ValueError, match="schema 7"):
         write_report(tmp_path)
-    write_json(tmp_path / "summary.json", {"schema": 1, "experiment": "x", "arms": []})
+    write_json(tmp_path / "summary.json", {"schema": 2, "experiment": "x", "arms": []})
     with pytest.raises(ValueError, match="estimates"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eval.backends.sharing import current
 from eval.context import AuditContext
-from eval.first_token import FirstToken
+from eval.first_token.audit import FirstToken
 from eval.records import AuditResult
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eval.context import AuditContext
-from eval.first_token import FirstToken
+from eval.first_token.audit import FirstToken
 from eval.records import AuditResult
 
 

@@ -21,12 +21,14 @@ def config(**changes: Any) -> dict[str, Any]:
         "draw": 0,
         "audit_seed": 0,
         "limit": None,
+        "controls": False,
+        "judge": {"_target_": "eval.insensitivity.judge.NoJudge"},
         "model": {"name": "tiny", "source": "/a", "dtype": "auto"},
         "recipe": {"_target_": "train.recipes.match.Match", "learning_rate": 1e-5},
         "adapter": {"_target_": "train.adapters.Full"},
         "mixture": {"_target_": "data.mixture.Mixture"},
         "survey": {"blocks": ["wvs3"]},
-        "audit": {"first_token": {"_target_": "eval.first_token.FirstToken", "draws": 100}},
+        "audit": {"first_token": {"_target_": "eval.first_token.audit.FirstToken", "draws": 100}},
         "prompt": {"style": "chat"},
         "backend": {"_target_": "eval.backends.in_process.InProcess", "name": "transformers", "token_budget": 2048},
         "engine": {"kind": "single", "processes": 1, "threads": "auto"},
@@ -73,7 +75,8 @@ def test_other_people_or_weights_make_another_cell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value"), [("engine.threads", 1), ("tracker.mode", "offline"), ("model.source", "/b")]
+    ("place", "value"),
+    [("engine.threads", 1), ("tracker.mode", "offline"), ("model.source", "/b"), ("model.series", "toy")],
 )
 def test_what_changes_no_result_keeps_the_cell_and_its_audits(place: str, value: Any) -> None:
     one, other = planned(config()), planned(changed(place, value))

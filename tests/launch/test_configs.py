@@ -37,6 +37,7 @@ NEEDS = {
     "prompt/native": [*SERVED, "model=gpt-4o", "backend=api"],
     **{f"backend/{name}": [*SERVED, "model=gpt-4o"] for name in ("api", "anthropic", "deepseek", "dashscope")},
     **{f"model/{name}": [*SERVED, "backend=api"] for name in ("gpt-4o", "claude", "deepseek-chat", "qwen-plus")},
+    "judge/served": ["judge.model.source=api:mine"],
     "model/served": [*SERVED, "backend=api", "model.source=api:mine"],
 }
 
@@ -54,7 +55,7 @@ def compose_cells(composer: Composer, overrides: list[str], multirun: bool = Fal
 
 
 def test_every_config_is_counted() -> None:
-    assert len(MEMBERS) == 43
+    assert len(MEMBERS) == 47
     assert {path.name for path in FOLDER.glob("*.yaml")} == {"config.yaml", "dispatch.yaml"}
 
 

@@ -176,6 +176,27 @@ def test_killed_in_training_and_in_an_audit_it_ends_with_the_same_numbers(place:
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
+def test_killed_among_its_snapshots_it_ends_with_the_same_numbers(place: Place) -> None:
+    """Once between two snapshots, once in the audit of the first of them."""
+    more = ("base_arm=false", "tracker=off", "audit_every=8")
+    place(*place.run_arguments("along", *more))
+    (whole,) = (place.folder / "runs" / "along" / "cells").iterdir()
+    arguments = place.run_arguments("cut", *more)
+    cell = place.folder / "runs" / "cut" / "cells" / whole.name
+    first, second = (cell / "snapshots" / name for name in ("step-00008", "step-00016"))
+    kill_when(place, arguments, first.exists)
+    assert not second.exists()
+    kill_when(place, arguments, lambda: answered(first) > 0)
+    assert not (first / "audits" / "first_token" / "estimates.json").exists()
+    place(*arguments)
+    assert {path.name for path in (cell / "snapshots").iterdir()} == {first.name, second.name}
+    for name in ("", "snapshots/step-00008", "snapshots/step-00016"):
+        results = [read_json(one / name / "audits" / "first_token" / "estimates.json") for one in (cell, whole)]
+        assert results[0]["estimates"] == results[1]["estimates"], name
+        assert results[0]["weights"] == results[1]["weights"], name
+
+
 def kill_when(place: Place, arguments: list[str], reached: Callable[[], bool]) -> None:
     """Start the command, kill -9 its whole process tree once `reached`."""
     log = (place.folder / "killed.txt").open("w")
@@ -212,7 +233,7 @@ def answered(cell: Path) -> int:
 
 def test_a_worker_imports_neither_hydra_nor_omegaconf() -> None:
     code = (
-        "import sys, launch.worker, launch.audits, train.variant, eval.first_token, wandb\n"
+        "import sys, launch.worker, launch.audits, train.variant, eval.first_token.audit, wandb\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('hydra', 'omegaconf')])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

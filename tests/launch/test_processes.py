@@ -62,10 +62,13 @@ def test_two_processes_audit_as_one(arguments: list[str], tmp_path: Path, capfd:
 
 def test_two_processes_train_and_then_audit(arguments: list[str], tmp_path: Path) -> None:
     knobs = ["recipe=match", "base_arm=false", "budget.examples=8", "budget.batch_size=4", "engine=ddp"]
-    assert main([*arguments, *knobs, "name=ddp"]) == 0
+    assert main([*arguments, *knobs, "audit_every=1", "name=ddp"]) == 0
     (cell,) = tmp_path.glob("ddp/cells/*")
     assert read_json(cell / "manifest.json")["state"] == "done"
     assert audited(tmp_path / "ddp")["estimates"]
+    (snapshot,) = (cell / "snapshots").iterdir()
+    assert read_json(snapshot / "manifest.json")["state"] == "done"
+    assert read_json(snapshot / "audits" / "first_token" / "estimates.json")["estimates"]
 
 
 def test_an_audit_that_fails_ends_both(
