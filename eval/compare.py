@@ -60,7 +60,8 @@ def compare(
     `answers` gives, by audit, how its items.parquet becomes an answers table: those audits get measures of variation
     compared, a culture map and the agreement between audits, and `gate_audit` the validity gate. The first untrained
     arm is the base that every arm is held against; the trained ones are decomposed into factors (`eval.effects`).
-    `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys` and `provenance` are shown as they are.
+    `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys` and
+    `provenance` are shown as they are.
     The same cells, seed and draws give the same numbers whatever other arms there are. ValueError where a hypothesis
     names an unknown arm.
     """

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from data.prompts import LETTERS, Asking, OptionPrompt, Renderer, orders
 from data.records import Group, Item, Survey
-from eval.answers import Costs, OptionAnswer, Progress, TextAnswer, TextRequest
 from eval.context import AuditContext
+from eval.forecast import Rehearsal
 from launch.build import build, build_as
 from launch.people import people
 
@@ -65,15 +65,12 @@ def shared(survey: Survey, renderer: Renderer) -> list[OptionPrompt]:
 
 
 def of_audit(config: Mapping[str, Any], renderer: Renderer, limit: int | None) -> list[OptionPrompt]:
-    """What the first-token audit of this configuration asks first; `limit` bounds its items."""
+    """What the first-token audit of this configuration asks; `limit` bounds its items."""
     survey, split = people(config["survey"])
     audit = build(config["audit"]["first_token"], "audit.first_token")
-    context = AuditContext(_Listener(), renderer, survey, split, (), config["audit_seed"], limit, lambda _: _silent)
-    try:
-        audit(context)
-    except _Heard as heard:
-        return heard.prompts
-    raise ValueError("the first-token audit of this configuration asks nothing")
+    rehearsal = Rehearsal(renderer, "")
+    audit.ask(AuditContext(rehearsal, renderer, survey, split, (), config["audit_seed"], limit, lambda _: _silent))
+    return rehearsal.prompts
 
 
 def from_file(path: Path) -> list[OptionPrompt]:
@@ -100,33 +97,6 @@ def from_file(path: Path) -> list[OptionPrompt]:
     if not found:
         raise ValueError(f"{path} holds no prompts")
     return found
-
-
-class _Heard(Exception):  # noqa: N818 (what was wanted, no error)
-    def __init__(self, prompts: list[OptionPrompt]) -> None:
-        super().__init__()
-        self.prompts = prompts
-
-
-class _Listener:
-    """An answerer that answers nothing: it hands over what it was asked."""
-
-    identity = ""
-
-    def __init__(self) -> None:
-        self.costs = Costs()
-
-    def score(self, prompts: Sequence[OptionPrompt], progress: Progress | None = None) -> list[OptionAnswer]:
-        raise _Heard(list(prompts))
-
-    def generate(self, requests: Sequence[TextRequest], progress: Progress | None = None) -> list[TextAnswer]:
-        return self._unexpected()
-
-    def perplexity(self, texts: Sequence[str]) -> float:
-        return self._unexpected()
-
-    def _unexpected(self) -> NoReturn:
-        raise ValueError("the first-token audit asked something else before its option prompts")
 
 
 def _silent(done: int, total: int) -> None:
