@@ -58,13 +58,18 @@ def sentence(audit: str, estimate: Estimate) -> str:
 
 
 def blind_audits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Sentences that belong beside the findings: which audits are blind on which arms."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """One sentence that belongs beside the findings: which audits are blind to what, arm by arm; none where all see."""
+    found: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         if row["state"] == BLIND:
-            found.setdefault((row["audit"], row["manipulation"]), []).append(row["arm"])
+            found.setdefault(row["audit"], {}).setdefault(row["manipulation"], []).append(row["arm"])
+    if not found:
+        return []
+    told = "; ".join(
+        f"{audit} to " + ", ".join(f"'{what}' ({', '.join(arms)})" for what, arms in manipulations.items())
+        for audit, manipulations in found.items()
+    )
     return [
-        f"Positive control: audit {audit} does not move under '{manipulation}' on {', '.join(arms)}, so that finding "
-        "no difference there means nothing."
-        for (audit, manipulation), arms in found.items()
+        f"Positive controls: these audits are blind to a manipulation that should move them: {told}. Where an audit is "
+        "blind, finding no difference means little."
     ]

@@ -10,6 +10,8 @@ from eval.report.blocks import Panel, dot, slugged
 from eval.report.summary import Summary
 from eval.report.tables import Table
 
+_CLOSED = ("edc", "mark")
+"""Audits whose own blocks show what matters: their long tables of all measures are closed until opened."""
 _GROUPED = {"first_token": ("age", "sex", "education"), "def": ("age", "sex", "education")}
 
 
@@ -22,6 +24,7 @@ class Audit:
     more: tuple[Table, ...]
     meanings: tuple[tuple[str, str, str], ...]
     groups: tuple[tuple[str, tuple[Panel, ...]], ...]
+    folded: str
 
 
 def audit_section(svgs: dict[str, str], summary: Summary, key: str) -> Audit:
@@ -47,7 +50,10 @@ def audit_section(svgs: dict[str, str], summary: Summary, key: str) -> Audit:
         groups.append(("Against what is known without the model's reasoning", (panel,)))
     first, rest = tables.measure_tables(summary, key)
     meanings = tables.meanings(summary.values(key, "name"), key)
-    return Audit(key, title, about, tuple(first), tuple(rest), meanings, tuple(groups))
+    folded = "Asked in other ways, and items seen in training"
+    if key in _CLOSED:
+        first, rest, folded = [], [*first, *rest], "Every measure under every condition"
+    return Audit(key, title, about, tuple(first), tuple(rest), meanings, tuple(groups), folded)
 
 
 def _journeys(svgs: dict[str, str], summary: Summary, audit: str) -> list[Panel]:

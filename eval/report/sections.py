@@ -122,22 +122,27 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
 
 
 def _controls(summary: Summary) -> Table | None:
-    """What each audit's positive control found, arm by arm."""
+    """What each audit's positive controls found: a row a manipulation, a column an arm."""
+    found = {(row["audit"], row["manipulation"], row["arm"]): row for row in summary.raw.get("controls") or []}
+    if not found:
+        return None
+    arms = [arm for arm in summary.arms if any(arm == of for _, _, of in found)]
+    columns = [tables.Column("Audit", numeric=False), tables.Column("Manipulation", numeric=False)]
     rows = []
-    for row in summary.raw.get("controls") or []:
-        tone = {SEES: "valid", BLIND: "collapsed"}.get(row["state"], "")
-        moved = tables.Cell(
-            number(as_float(row["value"])),
-            wording.interval(as_float(row["low"]), as_float(row["high"])) or "no interval",
-            as_float(row["value"]),
-            why=f"n = {wording.count(row['n'])}; {row['method']}",
-        )
-        audit = wording.AUDITS.get(row["audit"], (row["audit"], ""))[0]
-        told = (tables.words(audit), tables.words(row["manipulation"]), tables.words(row["arm"]))
-        rows.append(tables.Row((*told, moved, tables.words(row["state"], tone))))
-    named = [tables.Column(title, numeric=False) for title in ("Audit", "Manipulation", "Arm", "The audit")]
-    columns = (*named[:3], tables.Column("Moved by"), named[3])
-    return Table("Positive controls", columns, tuple(rows)) if rows else None
+    for audit, manipulation in dict.fromkeys(key[:2] for key in found):
+        named = (tables.words(wording.AUDITS.get(audit, (audit, ""))[0]), tables.words(manipulation))
+        rows.append(tables.Row((*named, *(_control(found.get((audit, manipulation, arm))) for arm in arms))))
+    return Table("Moved by, and whether the audit sees it", (*columns, *map(tables.Column, arms)), tuple(rows))
+
+
+def _control(row: Mapping[str, Any] | None) -> tables.Cell:
+    if row is None:
+        return tables.Cell(wording.DASH, why=tables.NOT_COMPUTED)
+    tone = {SEES: "valid", BLIND: "collapsed"}.get(row["state"], "")
+    value, low, high = (as_float(row[name]) for name in ("value", "low", "high"))
+    text = f"{row['state']}: {number(value)}"
+    why = f"n = {wording.count(row['n'])}; {row['method']}"
+    return tables.Cell(text, wording.interval(low, high) or "no interval", value, why=why, tone=tone)
 
 
 def _maps(svgs: dict[str, str], summary: Summary) -> list[Map]:

@@ -46,7 +46,9 @@ def test_blind_arms_are_named_together() -> None:
         ("dpo", "mark", SEES),
     ]
     (said,) = blind_audits(rows)
-    assert "audit edc does not move under 'told' on base, dpo" in said
+    assert "edc to 'told' (base, dpo)." in said
+    assert "mark" not in said
+    assert blind_audits(control_rows({"base": {"mark": [control(0.1, 0.2)]}})) == []
 
 
 def test_the_sentence_tells_value_and_interval() -> None:
