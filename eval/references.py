@@ -2,7 +2,8 @@
 
     uniform               every option equally likely
     other_countries_mean  the mean of the other countries' people (leave one country out)
-    people_again          the floor: the distance between two samples of the same people
+    people_again          the floor: the distance between two samples of the same people. A model that states the
+                          population's distribution exactly has no noise of its own and comes nearer: 1 / sqrt(2) of it
 
     earlier_wave          the same people asked years before (where training saw their answers of then)
 
@@ -12,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -58,20 +59,33 @@ def people_again(
     itself a count; `n_model = inf` stands for a model that states its distribution exactly. Sizes are rounded to whole
     people. NaN where a size is 0 or NaN. By simulation with `draws` pairs for each distinct (q, sizes).
     """
+    return _floors(q, n_people, n_model, {"": distance}, rng, draws)[""]
+
+
+def _floors(
+    q: npt.ArrayLike,
+    n_people: npt.ArrayLike,
+    n_model: npt.ArrayLike | None,
+    distances: Mapping[str, Callable[[FloatArray, FloatArray], FloatArray]],
+    rng: np.random.Generator,
+    draws: int,
+) -> dict[str, FloatArray]:
+    """`people_again` by several distances, all of the same samples."""
     people = distributions(q, "q")
     k, shape = people.shape[-1], people.shape[:-1]
     first = np.broadcast_to(np.asarray(n_people, dtype=np.float64), shape).reshape(-1)
     second = first if n_model is None else np.broadcast_to(np.asarray(n_model, dtype=np.float64), shape).reshape(-1)
     rows, inverse = np.unique(np.column_stack([people.reshape(-1, k), first, second]), axis=0, return_inverse=True)
-    floors = np.full(len(rows), np.nan)
+    floors = {name: np.full(len(rows), np.nan) for name in distances}
     defined = np.flatnonzero((np.rint(rows[:, k]) >= 1) & (np.rint(rows[:, k + 1]) >= 1))
     step = max(1, _CHUNK // (draws * k))
     for start in range(0, len(defined), step):
         part = defined[start : start + step]
         shares = rows[part, :k] / rows[part, :k].sum(axis=1, keepdims=True)
         a, b = (_sample(shares, rows[part, k + side], draws, rng) for side in (0, 1))
-        floors[part] = distance(a, b).mean(axis=0)
-    return floors[inverse.reshape(-1)].reshape(shape)
+        for name, distance in distances.items():
+            floors[name][part] = distance(a, b).mean(axis=0)
+    return {name: found[inverse.reshape(-1)].reshape(shape) for name, found in floors.items()}
 
 
 def _sample(shares: FloatArray, sizes: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
@@ -116,17 +130,15 @@ def reference_scores(
         q = np.stack(block["q"].to_list()).astype(np.float64)
         others = _other_means(block, pool[pool["item"] == block["item"].iloc[0]])
         known = np.isfinite(others).all(axis=1)
+        people_n = block["n"].to_numpy(dtype=np.float64)
         sizes = block["n_model"].to_numpy(dtype=np.float64) if "n_model" in block else None
-        for name in measures:
-            distance = _bound(name, block)
-            if distance is None:
-                continue
+        distances = {name: bound for name in measures if (bound := _bound(name, block)) is not None}
+        floors = _floors(q, people_n, sizes, distances, rng, draws)
+        for name, distance in distances.items():
             values = {"uniform": distance(uniform(q), q), "other_countries_mean": np.full(len(q), np.nan)}
             if known.any():
                 values["other_countries_mean"][known] = distance(others[known], q[known])
-            values["people_again"] = people_again(
-                q, block["n"].to_numpy(dtype=np.float64), sizes, rng=rng, distance=distance, draws=draws
-            )
+            values["people_again"] = floors[name]
             for reference, score in values.items():
                 rows = block[[*UNIT, "n"]].assign(measure=name, condition=f"reference:{reference}", value=score)
                 frames.append(rows[np.isfinite(score)])
@@ -158,12 +170,13 @@ def _bound(name: str, block: pd.DataFrame) -> Callable[[FloatArray, FloatArray],
 def _other_means(block: pd.DataFrame, pool: pd.DataFrame) -> FloatArray:
     """For each row of one item the mean distribution of the pool's other countries in the same demographic group."""
     means = np.full((len(block), len(block["q"].iloc[0])), np.nan)
-    groups = {key: part for key, part in pool.groupby(list(DEMOGRAPHICS))}
-    for row, key in enumerate(zip(*(block[name] for name in DEMOGRAPHICS), strict=True)):
-        part = groups.get(key)
-        if part is None:
+    groups = {key: part.drop_duplicates("country") for key, part in pool.groupby(list(DEMOGRAPHICS))}
+    rows = block.reset_index(drop=True)
+    for key, own in rows.groupby(list(DEMOGRAPHICS)):
+        if key not in groups:
             continue
-        others = part[part["country"] != block["country"].iloc[row]].drop_duplicates("country")
-        if len(others):
-            means[row] = np.stack(others["q"].to_list()).mean(axis=0)
+        q, there = np.stack(groups[key]["q"].to_list()).astype(np.float64), groups[key]["country"].to_numpy()
+        other = (own["country"].to_numpy()[:, None] != there).astype(np.float64)
+        some = other.any(axis=1)
+        means[own.index[some]] = other[some] @ q / other[some].sum(axis=1, keepdims=True)
     return means

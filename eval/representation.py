@@ -71,9 +71,9 @@ def fidelity(p: npt.ArrayLike, q: npt.ArrayLike, n: npt.ArrayLike, n_model: npt.
 
 
 def ends(levels: Sequence[str], order: Sequence[str] | None = None) -> tuple[str, str] | None:
-    """First and last level by `order`, else by the first number in them ("18-29" < "50+"), else as in EDUCATION, else
-    by name; None if fewer than two levels, and where some but not all of them stand in EDUCATION. ValueError where
-    `order` lacks a level.
+    """First and last level by `order`, else by the first number in them ("under 18" < "18-29" < "50+"), else as in
+    EDUCATION, else by name; None if fewer than two levels, and where some but not all of them stand in EDUCATION.
+    ValueError where `order` lacks a level.
     """
     known = sorted({level for level in levels if level})
     if len(known) < 2:
@@ -84,12 +84,18 @@ def ends(levels: Sequence[str], order: Sequence[str] | None = None) -> tuple[str
             raise ValueError(f"levels {unknown} are missing from the order {list(order)}")
         known.sort(key=list(order).index)
     elif all(re.search(r"\d", level) for level in known):
-        known.sort(key=lambda level: float(re.search(r"\d+(\.\d+)?", level).group()))  # type: ignore[union-attr]
+        known.sort(key=_first_number)
     elif listed == len(known):
         known.sort(key=EDUCATION.index)
     elif listed:
         return None
     return known[0], known[-1]
+
+
+def _first_number(level: str) -> float:
+    """Where a band with a number begins; one that ends there ("under 18", "<18") comes just before."""
+    number = float(re.search(r"\d+(\.\d+)?", level).group())  # type: ignore[union-attr]
+    return number - 0.5 if re.match(r"\s*(?:[<≤-]|under|below|less than|up to)", level, re.IGNORECASE) else number
 
 
 def representation_scores(answers: pd.DataFrame, order: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:

@@ -48,10 +48,11 @@ def survey_estimates(
     """
     scores = unit_scores(answers, measures)
     estimates = _summaries(scores, rng, draws)
-    known: dict[frozenset[tuple[str, ...]], pd.DataFrame] = {}
-    beside: dict[str, frozenset[tuple[str, ...]]] = {}
+    by = [*UNIT, *(["n_model"] if "n_model" in answers else [])]  # the floor depends on the number of answers too
+    known: dict[frozenset[tuple[object, ...]], pd.DataFrame] = {}
+    beside: dict[str, frozenset[tuple[object, ...]]] = {}
     for condition, part in answers.groupby("condition", sort=True):
-        units = frozenset(part[[*UNIT]].itertuples(index=False, name=None))
+        units = frozenset(part[by].itertuples(index=False, name=None))
         if units not in known:
             rows = reference_scores(part, list(measures), rng=rng, people=people)
             if earlier is not None and (later := part[part["stratum"] == "later_wave"]).size:

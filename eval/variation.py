@@ -37,6 +37,7 @@ from eval.distances import FloatArray
 from eval.outer_levels import Level, outer_noise
 from eval.panels import LEAST_COUNTRIES, ROW, Panel, stratum_group, widely_asked
 from eval.records import Estimate
+from eval.summaries import share_interval
 from eval.units import Units
 from eval.variation_measures import (
     PERMUTATIONS,
@@ -144,7 +145,8 @@ def _mode_share_of_people(panel: Panel, group: str, rng: np.random.Generator, dr
     units, low, high = _units({(0, 0): panel}, "people_mode", None), float("nan"), float("nan")
     method = describe(len(panel.items), len(panel.countries), (), *clusters_worth(units))
     if not method.startswith("no interval"):
-        low, high = percentile_interval(np.clip(Resampled.of([units], draws, rng).replicates([1.0], rng), 0, 1))
+        low, high = percentile_interval(Resampled.of([units], draws, rng).replicates([1.0], rng))
+        low, high = share_interval(units.value, low, high, units)
     n = int((~np.isnan(panel.people_mode)).sum())
     return Estimate("mode_share", group, "reference:people", units.value, low, high, n, method)
 
@@ -198,8 +200,10 @@ def _replicated(
                 inner = np.tensordot(contrast, resample(arms, rng, draws), axes=1)
                 replicates = inner + outer_noise(cells, contrast, len(inner), rng)
             low, high = percentile_interval(replicates)
-            if second is None and name != "between_structure":
-                low, high = max(low, 0.0), min(high, 1.0) if name == "mode_share" else high
+            if second is None and name == "mode_share":
+                low, high = share_interval(value, low, high, units[0])
+            elif second is None and name != "between_structure":  # noise removed may leave less than nothing
+                low = max(low, min(value, 0.0))
         if name == "between_structure":
             method += "; plain percentiles"
         if name == "between_ratio" and panel.without_n:

@@ -108,10 +108,13 @@ def _check_people(config: Mapping[str, Any], seen: set[str]) -> None:
             f"{len(held_countries)} held-out countries; set survey.split, or audit=[edc]"
         )
     for name in sorted(config["audit"].keys() & NEED_PEOPLE):
-        language = config["audit"][name].get("language") or config["prompt"].get("language", "en")
+        knobs = config["audit"][name]
+        main = knobs.get("language") or config["prompt"].get("language", "en")
         spoken = sorted({found for item in held_items for found in survey.by_id[item].languages})
-        if language not in spoken:
-            raise ValueError(
-                f"audit.{name}: no held-out item has a wording in {language!r}; there is wording in "
-                f"{', '.join(spoken)}: set audit.{name}.language or prompt.language"
-            )
+        for language in (main, *(knobs.get("languages") or ())):
+            if language not in spoken:
+                named = f"audit.{name}.language or prompt.language" if language == main else f"audit.{name}.languages"
+                raise ValueError(
+                    f"audit.{name}: no held-out item has a wording in {language!r}; there is wording in "
+                    f"{', '.join(spoken)}: set {named}"
+                )

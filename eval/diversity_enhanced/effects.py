@@ -9,9 +9,10 @@ An ablation asks the same participants, as lucky, without one modification: `no_
 
 Distances of choices are those of the expected distributions, which no luck in drawing answers blurs; those of written
 answers compare shares of as many participants, so that the noise of few cancels unless more replies are unreadable.
-The positive control `control:told` is the probability (of written answers: the share) of an option where the persona
-says that all people there give it, less that of the same participant where nothing is said. Source of the ablations:
-Liu et al. 2025; the pairing and the control are our design.
+A positive control is the probability (of written answers: the share) of an option where the persona says that all
+people there give it (`control:told`), or the participant remembers having given it (`control:remembered`), less that of
+the same participant where nothing is suggested. Source of the ablations: Liu et al. 2025; the pairing and the controls
+are our design.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The participants' distribution is held against each group of the country's peopl
 
     fidelity, age_gap …          as in `eval.representation`: excess distance to the group, and that of the youngest
                                  (first) group minus that of the oldest (last), paired by item and country
-    preferred_share              share of the group's own members who gave the participants' preferred option, minus the
-                                 share of all people of the country, in [−1, 1]: above 0, the participants speak for
-                                 this group rather than for the others
+    preferred_share              share of the group's own members who gave the participants' preferred option (the mean
+                                 over tied ones), minus the share of all people of the country, in [−1, 1]: above 0, the
+                                 participants speak for this group rather than for the others
     profile_match_as_published   share of item × country in which the group has the largest *number* of people with the
                                  preferred option, in [0, 1]: Liu et al. 2025
 
@@ -27,6 +27,7 @@ from eval.summaries import summarise
 
 GROUPS = "participants:groups"
 GAPS = tuple(f"{axis}_gap" for axis in DEMOGRAPHICS)
+TIED = 1e-12
 LEVELS = ("fidelity", "preferred_share", "profile_match_as_published")
 
 
@@ -57,9 +58,9 @@ def group_scores(answers: pd.DataFrame, survey: Survey) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=list(SCORE_COLUMNS))
     near = representation_scores(table)
-    preferred = [int(np.argmax(p)) for p in table["p"]]
-    rates = zip(table["q"], table["q_all"], preferred, strict=True)
-    share = table.assign(measure="preferred_share", value=[float(q[best] - q_all[best]) for q, q_all, best in rates])
+    rates = zip(table["p"], table["q"], table["q_all"], strict=True)
+    more = [float((q - q_all)[p >= p.max() - TIED].mean()) for p, q, q_all in rates]
+    share = table.assign(measure="preferred_share", value=more)
     frames = [near[near["measure"].isin(["fidelity", *GAPS])], share, *_matches(table)]
     return pd.concat(frames, ignore_index=True)[list(SCORE_COLUMNS)]
 

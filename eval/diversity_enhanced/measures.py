@@ -77,9 +77,10 @@ def diversity_scores(items: pd.DataFrame, condition: str = PARTICIPANTS) -> pd.D
 
 def participant_scores(items: pd.DataFrame) -> pd.DataFrame:
     """The measures of this module as unit scores (`SCORE_COLUMNS`); the order effect of choices is that of their
-    distributions (EXPECTED). What is undefined in a unit gives none.
+    distributions (EXPECTED). What is undefined in a unit gives none; only response diversity needs people who were
+    asked the same.
     """
-    asked = items[(items["condition"] == PARTICIPANTS) & items["q"].notna()]
+    asked = items[items["condition"] == PARTICIPANTS]
     found = []
     for (item, country), part in asked.groupby(["item", "country"], sort=True):
         for (measure, condition), (value, n) in _of_unit(part).items():

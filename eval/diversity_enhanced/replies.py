@@ -4,8 +4,8 @@
     Reply(answer=1, letter='B', explanation='People here do not like it.')
 
 Strict by design: a reply counts as an answer only where it names exactly one option, by its letter or by its whole
-text, at its beginning or after a phrase such as "my answer is". Anything else (no option, several, a letter and the
-text of another option, a letter that was not offered) is unparsed, a category of its own.
+text, at its beginning or after a phrase such as "my answer is" or "I chose". Anything else (no option, several, a
+letter and the text of another option, a letter that was not offered) is unparsed, a category of its own.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ from dataclasses import dataclass
 from data.prompts import LETTERS
 
 UNPARSED = -1
+_MACHINE = (
+    r"an? (?:helpful )?(?:ai|artificial intelligence|(?:large )?language model|chat ?bot|virtual assistant"
+    r"|computer program|machine)\b"
+    r"(?! (?:engineer|researcher|operator|developer|expert|specialist|worker|scientist)s?\b)"
+)
+_NO_MIND = r"(?:opinion|belief|feeling|emotion|preference|view)s?\b"
 DISCLAIMERS = (
-    r"\bas an? (?:helpful )?(?:ai|artificial intelligence|(?:large )?language model|chat ?bot|virtual assistant"
-    r"|computer program|machine)\b",
-    r"\bi(?: a|['’])m (?:just |only )?an? (?:ai|artificial intelligence|(?:large )?language model|chat ?bot"
-    r"|virtual assistant|computer program|machine)\b",
-    r"\bi (?:do not|don['’]t|cannot|can['’]t) have (?:any )?(?:personal|my own|feelings|emotions|opinions|beliefs)\b",
-    r"\bdeveloped by (?:openai|anthropic|google|meta|hugging ?face)\b",
+    rf"\bas {_MACHINE}",
+    rf"\bi(?: a|['’])m (?:just |only )?{_MACHINE}",
+    r"\bi (?:do not|don['’]t|cannot|can['’]t) (?:have|hold|possess|express) (?:any |an? )?"
+    rf"(?:(?:personal|my own) {_NO_MIND}|personal experiences?\b(?! (?:with|of|in|about|on|at|as)\b)"
+    r"|(?:opinions|beliefs|feelings|emotions)\b(?!\s+(?!or\b|and\b|like\b|as\b)\w))",
+    r"\bi(?: am|['’]m| was| have been) (?:(?:an?|the) [\w -]{1,30}? )?(?:developed|created|trained|made|built) by "
+    r"(?:openai|anthropic|google|meta|hugging ?face)\b",
 )
 """How a model says that it is none of the people it was asked to be (our list; the published code has four phrases)."""
 
@@ -31,13 +38,15 @@ _DISCLAIMER = re.compile("|".join(DISCLAIMERS), re.IGNORECASE)
 _LEAD = r"""[\s"'“”‘’*_#>-]*"""
 _CUE = re.compile(
     r"(?:\b(?:my|the|correct|final|best|our) (?:answer|choice|option)(?: (?:is|would be|to this question is))?"
-    r"|\b(?:i|we)(?: would|['’]d)? (?:choose|pick|select|answer|go with)"
+    r"|\b(?:i|we)(?: would| will| have| am| are|['’](?:d|ll|ve|m|re))? (?:cho(?:ose|osing|sen|se)|pick(?:ed|ing)?"
+    r"|select(?:ed|ing)?|answer(?:ed)?|prefer|(?:go|went|going) (?:with|for))"
     r"|\A\W*answer)(?:\s*[:=-])?\s*(?:the )?(?:option |answer |letter )?",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\A\s*(?:option|answer|choice)(?:\s*[:=-]\s*|\s+)", re.IGNORECASE)
 _LETTER = re.compile(
-    r"""[(\["'“*]*([A-Z])(?:[)\]"'”*]*\s*(?:[.):\]]|[-–—](?=\s)|$|\n)|[)\]"'”*]+\s*,?|,(?=\s)|(?=\s+(?:because|since)\b))"""
+    r"""[(\["'“*]*([A-Z])(?:[)\]"'”*]*\s*(?:[.):\]]|[-–—](?=\s)|$|\n)|[)\]"'”*]+\s*,?|,(?=\s)"""
+    r"|(?=\s+(?:because|since|over|instead of|rather than|is (?:my|our|the))\b))"
 )
 _JOINED = re.compile(r"\A\s*(?:and/or|and|or|nor|/|&|,|;)\s*(.*)", re.IGNORECASE | re.DOTALL)
 _LISTED = re.compile(r"^\s*\(?([A-Z])[.)]", re.MULTILINE)
@@ -64,11 +73,13 @@ def read_reply(text: str, options: Sequence[str]) -> Reply:
         return unparsed
     found = _named(_WORD.sub("", body), options) or _named(body, options)
     if found is None:
-        cue = _CUE.search(_first_line(body))
-        found = _named(body[cue.end() :], options) if cue else None
+        found = _cued(body, options)
     if found is None or _joined(found[1], options):
         return unparsed
     answer, rest = found
+    again = _cued(rest, options)
+    if again is not None and again[0] != answer:
+        return unparsed
     return Reply(answer, LETTERS[answer], rest.strip().lstrip(_EDGE).strip())
 
 
@@ -103,6 +114,12 @@ def _named(text: str, options: Sequence[str]) -> tuple[int, str] | None:
     return (place, said[1]) if said[0] == place else None
 
 
+def _cued(text: str, options: Sequence[str]) -> tuple[int, str] | None:
+    """The one option named after the first "my answer is", "I chose" … of the first paragraph, and what follows."""
+    cue = _CUE.search(_first_line(text))
+    return _named(text[cue.end() :], options) if cue else None
+
+
 def _by_text(text: str, options: Sequence[str]) -> tuple[int, str] | None:
     """The option whose whole text begins `text` (the longest one), or the number that begins an option such as
     "10 (always)", where no other option begins with it.
@@ -110,10 +127,19 @@ def _by_text(text: str, options: Sequence[str]) -> tuple[int, str] | None:
     folded, best = text.casefold(), None
     for index, option in enumerate(options):
         for name in {option, *_number(option, options)}:
-            begins = folded.startswith(name.casefold()) and not re.match(r"\w", folded[len(name) :])
+            begins = folded.startswith(name.casefold()) and not _goes_on(name, folded[len(name) :])
             if begins and (best is None or len(name) > best[1]):
                 best = (index, len(name))
     return None if best is None else (best[0], text[best[1] :])
+
+
+def _goes_on(name: str, rest: str) -> bool:
+    """Whether the words of the option are only the beginning of something else: "1.5", "2-3", "no one"."""
+    if name[-1].isdigit() and re.match(r"[.,:/]\d|\s*[-–—]\s*\d|\s*%", rest):
+        return True
+    if name.casefold() == "no" and re.match(r"\s+\w", rest):
+        return not re.match(r"\s+(?:because|since|as|i|it|they|we|he|she|you|there|the|this|that|my|people)\b", rest)
+    return re.match(r"\w", rest) is not None
 
 
 def _number(option: str, options: Sequence[str]) -> tuple[str, ...]:

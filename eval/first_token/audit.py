@@ -77,6 +77,11 @@ class FirstToken:
                 raise ValueError(f"audit.first_token.{name} must be among {list(known)}, got {wrong[0]!r}")
             if len(set(values)) != len(values):
                 raise ValueError(f"audit.first_token.{name} names one twice: {list(values)}")
+        if NOBODY in self.conditions and "country" not in self.conditions:
+            raise ValueError(
+                "audit.first_token.conditions has 'none' without 'country': what is answered for nobody is held "
+                f"against the people of whole countries; add country, got {list(self.conditions)}"
+            )
         for name, value in (("draws", self.draws), ("exhaustive_orders", self.exhaustive_orders)):
             if value < 2:
                 raise ValueError(f"audit.first_token.{name} must be at least 2, got {value}")

@@ -3,7 +3,8 @@
     control:told        a line after the persona says that most people here choose an option, in the prompt's language.
                         Effect: probability of that option when told minus when not, in [-1, 1]; 0: it does not listen
     control:sharpened   the model's own distributions raised to the power 1 / T, T = 0.25. Effect: the share of their
-                        entropy that this takes, in [0, 1]; 0 where they are even or certain. No prompts
+                        entropy that this takes, in [0, 1]; 0 where they are even or certain: a test of the measure, not
+                        of whether the model reads. No prompts
 
 Our design; a share, since nats would weigh questions by how many options they have. The told option is drawn, spread
 evenly over an item's options, so that a model that prefers some option or place anyway gains nothing; each pair is

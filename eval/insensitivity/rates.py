@@ -35,6 +35,8 @@ from eval.insensitivity.labels import agreement, agreement_estimates
 from eval.insensitivity.rules import RULES, Finding
 from eval.insensitivity.text import Reply
 from eval.records import Estimate
+from eval.summaries import share_interval
+from eval.units import Units
 
 BY_RULE, BY_JUDGE, DECIDED = "by rule", "by judge", "decided"
 THRESHOLD = 0.5
@@ -188,8 +190,10 @@ def _rate(
 ) -> Estimate:
     scores = pd.DataFrame({"item": items["item"], "country": items["country"], "value": flags})
     interval = mean_interval(scores, rng, draws)
-    low, high = np.clip([interval.low, interval.high], 0, 1)
-    return Estimate(name, f"axis={axis}", condition, *interval._replace(low=float(low), high=float(high)))
+    if not np.isnan(interval.low):
+        low, high = share_interval(interval.value, interval.low, interval.high, Units.of(scores))
+        interval = interval._replace(low=low, high=high)
+    return Estimate(name, f"axis={axis}", condition, *interval)
 
 
 def _case(reply: Reply, persona: str, axis: str) -> Case:

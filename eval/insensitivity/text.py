@@ -23,6 +23,7 @@ CHOICE = re.compile(
     r"(?: to this question)?(?: would be| is| was)?:?\s+(?:option\s+[\"'(]{0,2}([A-Z])|[\"'(]{0,2}([A-HJ-Z]))\b(?!['’])"
 )
 LINE = re.compile(r"^\s*\(?([A-Z])[.):]\s*(.*)$", re.MULTILINE)
+_DENIED = re.compile(r"(?:\bnot|\bnever|n't)\s+$", re.IGNORECASE)
 EMPTY = 3
 """A reply with fewer words than this beside the options that it names says nothing of its own."""
 
@@ -85,7 +86,8 @@ class Reply:
     def declared(self) -> tuple[str, ...]:
         """Letters that the reply says it chooses, each once: at its very beginning, or after "I choose", "answer"."""
         first = re.match(r"\s*\(?([A-Z])(?:[.):]|\s*$)", self.text)
-        found = ([first[1]] if first else []) + [match[1] or match[2] for match in CHOICE.finditer(self.text)]
+        said = [match for match in CHOICE.finditer(self.text) if not _DENIED.search(self.text[: match.start()])]
+        found = ([first[1]] if first else []) + [match[1] or match[2] for match in said]
         return tuple(dict.fromkeys(letter for letter in found if letter in LETTERS[: len(self.options)]))
 
     @cached_property

@@ -78,7 +78,10 @@ def _rates(summary: Summary, arms: Sequence[str], axes: Sequence[str], judged: b
             rates = [_cell(summary, arm, "insensitivity_rate", axis, way, True) for way in ways]
             rows.append(Row((_axis(axis), arm_cell(summary, arm), *shares, *rates), summary.series(arm)))
     columns = [Column(title, numeric=place > 1) for place, title in enumerate(titles)]
-    note = "Found: of all replies to which the axis applies. Between that and found plus undecided lies the true share."
+    note = (
+        "Found: of all replies to which the axis applies. As far as the verdicts are right, the true share lies "
+        "between that and found plus undecided."
+    )
     return Table("Insensitive replies by axis", tuple(columns), tuple(rows), (note,))
 
 

@@ -90,7 +90,8 @@ SURVEY: Mapping[str, Measure] = {
     ),
     "attained": Measure(
         "Attained",
-        "Share of the way from a uniform guess (0) to people asked again (1).",
+        "Share of the way from a uniform guess (0) to people asked again (1); above 1 nearer than another sample of "
+        "the same people.",
         HIGHER,
         "fit",
     ),

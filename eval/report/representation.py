@@ -76,8 +76,9 @@ def _groups(summary: Summary) -> Block:
         "Country by country, group by group",
         "JS distance to a group's people, and the excess: the same with the noise of their finite number taken out "
         "(where the source gives one), by which groups of different size are compared. The last columns are the "
-        "same distance for the same questions: of people asked again (nothing can be expected to come closer), of the "
-        "mean of the other countries, and of an even guess. Surveys put different questions to different groups: a row "
+        "same distance for the same questions: of people asked again (so far away is a second survey of as many "
+        "people; an exact copy of the population comes nearer, by up to a third), of the mean of the other countries, "
+        "and of an even guess. Surveys put different questions to different groups: a row "
         "worse than another may have had harder questions, which the reference columns show. A heading sorts.",
         tuple(tables),
         folded=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eval.report.measures import HIGHER, NEITHER, ONE, ZERO, Measure
+from eval.report.measures import NEITHER, ONE, ZERO, Measure
 
 TAKERS: Mapping[str, Measure] = {
     "response_diversity": Measure(
@@ -81,7 +81,7 @@ TAKERS: Mapping[str, Measure] = {
         "Profile match (as published)",
         "Share of questions in which the group has the largest number of people with the answer that the participants "
         "prefer: heads, not rates, so that large groups win whatever the model answers.",
-        HIGHER,
+        NEITHER,
         "published",
         share=True,
     ),

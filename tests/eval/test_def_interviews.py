@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from data.records import Split, Survey
 from eval.answer_store import AnswerStore
 from eval.answers import OptionAnswer, Progress, option_key
 from eval.diversity_enhanced.audit import DiversityEnhanced
-from eval.diversity_enhanced.interview import EXPLAIN, TOLD
+from eval.diversity_enhanced.interview import EXPLAIN, REMEMBERED, TOLD
 from eval.diversity_enhanced.participants import ABLATIONS, PARTICIPANTS
 from eval.records import AuditResult, Estimate
 
@@ -97,7 +98,7 @@ def test_the_control_finds_who_follows_and_who_ignores(tiny_survey: Survey, tiny
     found = find(result.estimates, "control_effect", TOLD)
     assert found.value == pytest.approx((3 / 4 + 2 / 3) / 2)  # a bribe has four options, the vote three
     assert found.low > 0
-    assert [len(batch) for batch in fake.batches] == [24 + 12, 24 + 12]
+    assert [len(batch) for batch in fake.batches] == [24 + 2 * 12, 24 + 2 * 12]
     told = result.items[result.items["condition"] == TOLD]
     for row in told.to_dict("records"):
         said = tiny_survey.by_id[row["item"]].options[row["told"]]
@@ -106,11 +107,43 @@ def test_the_control_finds_who_follows_and_who_ignores(tiny_survey: Survey, tiny
     plain = audit(make_context(tiny_survey, tiny_split, follower)[0])
     first, second = ({(e.name, e.group, e.condition): e.value for e in one.estimates} for one in (result, plain))
     first.pop(("control_effect", "all", TOLD))
+    assert first.pop(("control_effect", "all", REMEMBERED)) == pytest.approx(0)  # it hears of people, not of itself
     assert first == pytest.approx(second, nan_ok=True)
     ignored = audit(make_context(tiny_survey, tiny_split, people_of(tiny_survey), controls=True)[0])
-    blind = find(ignored.estimates, "control_effect", TOLD)
-    assert blind.value == pytest.approx(0)
-    assert blind.low <= 0
+    for control in (TOLD, REMEMBERED):
+        blind = find(ignored.estimates, "control_effect", control)
+        assert blind.value == pytest.approx(0)
+        assert blind.low <= 0
+
+
+def repeater(question: Question) -> list[float]:
+    """Gives the letter that it remembers last; who remembers none is as likely to take any option."""
+    letters = re.findall(r"\nAnswer: ([A-Z])\n", question.text)
+    if not letters:
+        return uniform(question)
+    return [float(letter == letters[-1]) for letter in "ABCDEFGH"[: len(question.shown)]]
+
+
+def test_the_control_finds_who_repeats_what_it_remembers(tiny_survey: Survey, tiny_split: Split) -> None:
+    audit = DiversityEnhanced(4, 6, 2, 0, draws=200, control_participants=3)  # max_memory=0: nothing else is remembered
+    context, _ = make_context(tiny_survey, tiny_split, repeater, controls=True)
+    result = audit(context)
+    found = find(result.estimates, "control_effect", REMEMBERED)
+    assert found.value == pytest.approx((3 / 4 + 2 / 3) / 2)
+    assert found.low > 0
+    assert find(result.estimates, "control_effect", TOLD).value == pytest.approx(0)
+    rows = result.items[result.items["condition"] == REMEMBERED]
+    assert len(rows) == 2 * 12
+    plain = result.items[result.items["condition"] == PARTICIPANTS].set_index(["participant", "item"])
+    for row in rows.to_dict("records"):
+        (pair,) = json.loads(row["memory"])
+        first = plain.loc[(row["participant"], row["item"])]
+        assert pair == {"question": pair["question"], "answer": "ABCDEFGH"[list(row["order"]).index(row["told"])]}
+        assert pair["question"].startswith(row["question"])
+        assert row["persona"] == first["persona"]
+        assert list(row["order"]) == list(first["order"])
+        assert first["remembered"] == 0
+    assert not result.scores["condition"].str.startswith("control").any()
 
 
 def test_drawn_participants_answer_most_probably(tiny_survey: Survey, tiny_split: Split) -> None:

@@ -106,6 +106,15 @@ def test_unparsed_replies_are_counted_and_in_no_share() -> None:
     assert value(participant_scores(replies([("NOR-0", -1, "hm")])), "unparsed_rate", PARTICIPANTS) == 1
 
 
+def test_replies_are_counted_where_no_people_were_asked_too() -> None:
+    items = replies([("NOR-0", 0, "A. So."), ("NOR-1", -1, "hm"), ("GHA-0", -1, "hm"), ("GHA-1", -1, "hm")])
+    items["q"] = [Q, Q, None, None]
+    rates = participant_scores(items)
+    rates = rates[rates["measure"] == "unparsed_rate"].set_index("country")["value"]
+    assert rates.to_dict() == {"NOR": 0.5, "GHA": 1.0}
+    assert set(diversity_scores(items)["country"]) == {"NOR"}
+
+
 def test_a_greedy_participant_is_certain() -> None:
     items = choices(PARTICIPANTS, [("NOR-0", 0, [0.4, 0.3, 0.3]), ("NOR-1", 2, [0.2, 0.4, 0.4])])
     items["greedy"] = [True, False]
@@ -180,6 +189,13 @@ def test_whose_people_the_participants_resemble_by_hand() -> None:
     assert ("preferred_share", "age=18-29") in named
     assert ("age_gap", "all") in named
     assert ("fidelity", "all") not in named
+
+
+def test_tied_options_are_preferred_alike() -> None:
+    survey = survey_of((0.8, 0.1, 0.1), (0.1, 0.8, 0.1), 100, 900)
+    shares = group_scores(answers_of(survey, [0.5, 0.5, 0.0]), survey).set_index(["measure", "age"])["value"]
+    everybody = [0.1 * 0.8 + 0.9 * 0.1, 0.1 * 0.1 + 0.9 * 0.8]
+    assert shares["preferred_share", YOUNG] == pytest.approx((0.8 + 0.1 - sum(everybody)) / 2)
 
 
 def test_people_without_groups_give_no_group_scores() -> None:

@@ -41,6 +41,19 @@ TEN = tuple(f"option {letter}" for letter in "abcdefghij")
         ("Yes, always.", NESTED, 1, ""),
         ("Yes, because", NESTED, 0, "because"),
         ("I. Because", TEN, 8, "Because"),
+        ("I chose option A", SCALE, 0, ""),
+        ("I've chosen B, since", SCALE, 1, "since"),
+        ("I have selected option B because", SCALE, 1, "because"),
+        ("We went with C.", SCALE, 2, ""),
+        ("I'll pick D.", SCALE, 3, ""),
+        ("I am choosing Often.", SCALE, 2, ""),
+        ("I would not choose A. I choose B.", SCALE, 1, ""),
+        ("I chose A over B", SCALE, 0, "over B"),
+        ("I chose option A instead of B.", SCALE, 0, "instead of B."),
+        ("Option B is my choice", SCALE, 1, "is my choice"),
+        ("B. Seldom. I chose option B", SCALE, 1, "I chose option B"),
+        ("No, never.", NESTED, 2, "never."),
+        ("No I do not", NESTED, 2, "I do not"),
     ],
 )
 def test_what_names_one_option(text: str, options: tuple[str, ...], answer: int, explanation: str) -> None:
@@ -71,6 +84,17 @@ def test_what_names_one_option(text: str, options: tuple[str, ...], answer: int,
         ("None of these", SCALE),
         ("Seldomly", SCALE),
         ("As an AI, B.", SCALE),
+        ("A. Never. I chose option B.", SCALE),
+        ("I chose the first option", SCALE),
+        ("I chose not to answer", SCALE),
+        ("I did not choose A.", SCALE),
+        ("A person chose B", SCALE),
+        ("I chose A and B", SCALE),
+        ("I chose option E", SCALE),
+        ("No one should", NESTED),
+        ("1.5", NUMBERS),
+        ("2-3", NUMBERS),
+        ("10%", NUMBERS),
     ],
 )
 def test_what_names_none_or_several_is_unparsed(text: str, options: tuple[str, ...]) -> None:
@@ -119,6 +143,10 @@ def test_first_sentence(text: str, first: str) -> None:
         "I don't have personal opinions",
         "I do not have any feelings",
         "I was developed by Hugging Face",
+        "I'm an AI assistant made by OpenAI",
+        "I don't have any personal opinion",
+        "I don't have personal experiences, as I am a program",
+        "I do not have feelings or opinions",
     ],
 )
 def test_a_machine_speaks(text: str) -> None:
@@ -127,7 +155,19 @@ def test_a_machine_speaks(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["B. Aid is needed.", "As a person of faith", "I am a Norwegian", "I do not have money", "AI will take our jobs"],
+    [
+        "B. Aid is needed.",
+        "As a person of faith",
+        "I am a Norwegian",
+        "I do not have money",
+        "AI will take our jobs",
+        "I don't have any personal experience with the police",
+        "I do not have personal freedom here",
+        "I don't have my own house",
+        "I don't have any opinions on that",
+        "I work as a machine operator",
+        "Robots developed by Google scare me",
+    ],
 )
 def test_a_person_speaks(text: str) -> None:
     assert not disclaims(text)

@@ -398,3 +398,9 @@ def test_asking_is_apart_from_measuring(tiny_survey: Survey, tiny_split: Split) 
     found = FirstToken(draws=200).ask(context_of(asked, tiny_survey, tiny_split, controls=True))
     assert len(found.items) == len(asked.prompts)
     assert set(people_table(tiny_survey)["country"]) > set(found.items["country"]) - {""}
+
+
+def test_nobody_is_held_against_whole_countries() -> None:
+    with pytest.raises(ValueError, match=r"conditions has 'none' without 'country'.*\['none', 'country\+age'\]"):
+        FirstToken(conditions=("none", "country+age"))
+    assert FirstToken(conditions=("country+age",)).conditions == ("country+age",)

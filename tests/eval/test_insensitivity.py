@@ -27,7 +27,7 @@ from eval.insensitivity.labels import (
     kappa_interval,
     worthless,
 )
-from eval.insensitivity.rates import QUESTIONS, insensitivity_estimates, verdicts
+from eval.insensitivity.rates import QUESTIONS, _rate, insensitivity_estimates, verdicts
 from eval.records import Estimate
 
 LABELLED = load_labelled()[::4]
@@ -174,3 +174,12 @@ def test_every_estimate_says_its_method() -> None:
     estimates, _ = insensitivity_estimates(ITEMS, None, np.random.default_rng(0), 50)
     assert all(isinstance(one, Estimate) and one.method for one in estimates)
     assert {one.name for one in estimates} >= {"insensitivity_rate", "undecided_rate", "rule_kappa", "rule_coverage"}
+
+
+def test_no_fault_among_few_replies_is_not_none_at_all() -> None:
+    """Ten countries without a fault: faults in up to 31% of countries would show none so often as 2.5%."""
+    items = pd.DataFrame({"item": "i", "country": [f"C{number}" for number in range(10)]})
+    found = _rate("found_rate", "role_play", "by rule", items, np.zeros(10), np.random.default_rng(0), 200)
+    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 10)))
+    one = _rate("found_rate", "role_play", "by rule", items[:1], np.zeros(1), np.random.default_rng(0), 200)
+    assert np.isnan([one.low, one.high]).all()

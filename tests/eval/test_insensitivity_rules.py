@@ -175,3 +175,9 @@ def test_rows_in_another_form_are_refused() -> None:
         Reply.of(row | {"memory": json.dumps(["a question"])})
     with pytest.raises(ValueError, match="lack the column 'letter'"):
         Reply.of({name: value for name, value in row.items() if name != "letter"})
+
+
+def test_what_is_denied_is_not_declared() -> None:
+    assert reply("I would not choose option A. I choose B.").declared == ("B",)
+    assert reply("I didn't pick C. I chose A.").declared == ("A",)
+    assert reply("I choose A. My answer is B.").declared == ("A", "B")

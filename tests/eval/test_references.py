@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from eval.distances import js_distance, total_variation
 from eval.records import SCORE_COLUMNS
 from eval.references import attained, other_countries_mean, people_again, reference_scores, skill, uniform
+from eval.survey_estimates import survey_estimates
 
 
 def test_uniform_and_other_countries_by_hand() -> None:
@@ -135,3 +136,20 @@ def test_other_countries_may_come_from_a_wider_pool() -> None:
     assert "reference:other_countries_mean" not in set(
         reference_scores(by_age, ["js_distance"], rng=np.random.default_rng(0), people=table)["condition"]
     )
+
+
+def test_two_readings_of_the_same_units_have_floors_of_their_own() -> None:
+    """Ten answers are further from people by chance than a hundred; both readings hold the same units."""
+    few, many = (
+        answers().assign(condition=name, n_model=n, option_mass=1.0) for name, n in (("few", 10), ("many", 100))
+    )
+    found = survey_estimates(pd.concat([few, many]), answers(), np.random.default_rng(0), 50, measures=["js_distance"])
+    floor = {
+        one.condition: one.value
+        for one in found
+        if "people_again" in one.condition and (one.name, one.group) == ("js_distance", "all")
+    }
+    assert set(floor) == {"reference:people_again (few)", "reference:people_again (many)"}
+    assert floor["reference:people_again (few)"] > 1.5 * floor["reference:people_again (many)"]
+    reached = {one.condition: one.value for one in found if one.name == "attained"}
+    assert reached["few"] != reached["many"]

@@ -103,6 +103,8 @@ def test_education_is_compared_from_least_to_most_of_what_the_survey_has() -> No
 def test_ends_of_a_scale() -> None:
     assert ends(["50+", "18-29", "30-49"]) == ("18-29", "50+")
     assert ends(["100-120", "9-12", ""]) == ("9-12", "100-120")
+    assert ends(["30-49", "Under 30", "50+"]) == ("Under 30", "50+")
+    assert ends(["18-29", "<18", "over 64"]) == ("<18", "over 64")
     assert ends(["male", "female"]) == ("female", "male")
     assert ends(["higher", "lower"], ("lower", "higher")) == ("lower", "higher")
     assert ends(["", "18-29"]) is None

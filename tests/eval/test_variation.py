@@ -339,3 +339,22 @@ def test_entropy_correction_is_millers() -> None:
     panel = Panel.of(table)
     assert panel.people_entropy[0, 0] == pytest.approx(float(entropy([0.5, 0.5])) + 1 / 20)
     assert panel.model_entropy[0, 0] == pytest.approx(np.log(2))
+
+
+def test_less_than_no_spread_lies_in_its_interval() -> None:
+    """Answers as far apart as the noise of so few makes them: with that taken out less than nothing is left."""
+    table = random_answers(4, 8)
+    table["p"] = [np.full(4, 0.25)] * len(table)
+    table["n_model"] = 20.0
+    (found,) = (one for one in variation(table, np.random.default_rng(0), 200) if one.name == "between_ratio")
+    assert found.value < 0
+    assert found.low <= found.value <= found.high
+
+
+def test_no_answer_on_one_option_does_not_mean_that_none_ever_is() -> None:
+    table = random_answers(4, 8)
+    table["p"] = [np.full(4, 0.25)] * len(table)
+    shares = {one.condition: one for one in variation(table, np.random.default_rng(0), 200) if one.name == "mode_share"}
+    found = shares["country"]
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 4))  # as good as four questions, the fewer of the two

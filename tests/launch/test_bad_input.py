@@ -169,3 +169,10 @@ def test_auto_is_online_only_for_who_is_logged_in(tmp_path: Path, monkeypatch: p
     assert resolve_mode("auto") == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert resolve_mode("online") == "off"
+
+
+def test_a_further_language_without_wordings(toy: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = mistake([*asked(tiny_model, toy), "audit.first_token.languages=[en,fr]"], capsys)
+    assert "audit.first_token: no held-out item has a wording in 'fr'" in said
+    assert "set audit.first_token.languages" in said
+    assert not [*Path("runs").glob("*/cells/*")]
