@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from data.files import read_json
-from eval.records import SCORE_COLUMNS, Estimate
+from eval.records import PERSON, SCORE_COLUMNS, Estimate
 
 UNTRAINED = "none"
 
@@ -61,12 +61,14 @@ class CellResult:
         return pd.read_parquet(self._file(audit, "items.parquet"))
 
     def scores(self, audit: str) -> pd.DataFrame:
-        """Unit scores of an audit (`SCORE_COLUMNS`). ValueError naming the file where a column is missing."""
+        """Unit scores of an audit (`SCORE_COLUMNS`, and PERSON where units are persons). ValueError naming the file
+        where a column is missing.
+        """
         path = self._file(audit, "scores.parquet")
         scores = pd.read_parquet(path)
         if absent := [name for name in SCORE_COLUMNS if name not in scores]:
             raise ValueError(f"{path} lacks the columns {absent}; found {list(scores.columns)}")
-        return scores[list(SCORE_COLUMNS)]
+        return scores[[*SCORE_COLUMNS, *{PERSON}.intersection(scores)]]
 
     def estimates(self, audit: str) -> list[Estimate]:
         """Estimates of an audit; null in the file is NaN."""

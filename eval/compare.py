@@ -107,7 +107,7 @@ def compare(
             for audit, reader in readers.items()
             if any(audit in arm.audits for arm in arms.values())
         },
-        "agreement": agreement(arms, base, _rng(seed, "agreement"), min(draws, AGREEMENT_DRAWS), read_axes())
+        "agreement": agreement(arms, base, _rng(seed, "agreement"), min(draws, AGREEMENT_DRAWS), read_axes(), collapsed)
         if readers
         else {},
         "split": dict(split or {}),
@@ -136,7 +136,7 @@ def _estimates(
             before = base.cells[0].items(audit)
             moved = matched([drift(audit, cell.items(audit), before) for cell in arm.cells])
             rng = _rng(seed, name, audit, "drift")
-            pooled = [mean_of_cells(each, levels_of(arm), rng, draws) for each in moved.values()]
+            pooled = [mean_of_cells(each, levels_of(arm), audit, rng, draws) for each in moved.values()]
             found[name][audit] = [*found[name][audit], *pooled]
     return found
 

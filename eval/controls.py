@@ -17,8 +17,10 @@ EFFECT = "control_effect"
 PREFIX = "control:"
 SEES, BLIND, UNKNOWN = "sees", "blind", "not shown"
 NEGLIGIBLE = 0.1
-"""A shift below this is no sight: effects are probabilities or shares, and a manipulation that tells the answer could
-move them by up to 1."""
+"""Effects are probabilities or shares, and a manipulation that tells the answer could move them by up to 1. An
+interval that holds 0 and ends below this is narrow enough to speak of blindness; one that lies above 0 and ends below
+it is seen, but faintly.
+"""
 
 
 def state(estimate: Estimate) -> str:
@@ -50,7 +52,7 @@ def sentence(audit: str, estimate: Estimate) -> str:
     """What one control says, for the user."""
     moved = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
     says = {
-        SEES: "the audit sees it",
+        SEES: "the audit sees it" if estimate.high >= NEGLIGIBLE else "the audit sees it, faintly",
         BLIND: "the audit is BLIND to it on this model",
         UNKNOWN: "too few units to say whether the audit sees it",
     }[state(estimate)]

@@ -68,8 +68,15 @@ class Forecast:
         stored = f", {self.stored:,} answered before" if self.stored else ""
         return f"{' and '.join(parts)}, {tokens}{stored}"
 
+    @property
+    def about(self) -> str:
+        """How `seconds` is to be read: texts end before their limit, so that with them it is a bound."""
+        return "at most about" if self.generated_tokens else "about"
+
     def seconds(self, pace: tuple[float, float]) -> float:
-        """At `pace` = (distinct prompt tokens a second, generated tokens a second); NaN where one that counts is."""
+        """At `pace` = (distinct prompt tokens a second, generated tokens a second), were all texts as long as they may
+        be; NaN where a pace that counts is.
+        """
         answered = self.stored / max(self.prompts + self.texts, 1)
         parts = [(self.distinct_tokens, pace[0]), (self.generated_tokens, pace[1])]
         return (1 - answered) * sum(tokens / speed for tokens, speed in parts if tokens)

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from eval.bootstrap import mean_interval, percentile_interval
+from eval.bootstrap import Interval, mean_interval, percentile_interval
 from eval.cells import Arm
 from eval.outer_levels import Level, describe_levels, outer_noise
-from eval.records import Estimate
+from eval.records import PERSON, Estimate
 from eval.summaries import select, within_scale
 
 Key = tuple[str, str, str]
@@ -31,7 +31,7 @@ def pooled_estimates(
         return cells[0]
     scores, levels = arm.scores(audit), levels_of(arm)
     return [
-        _from_scores(found, scores, rng, draws) or mean_of_cells(found, levels, rng, draws)
+        _from_scores(found, scores, audit, rng, draws) or mean_of_cells(found, levels, audit, rng, draws)
         for found in matched(cells).values()
     ]
 
@@ -47,9 +47,12 @@ def matched(cells: Sequence[Sequence[Estimate]]) -> Mapping[Key, list[Estimate]]
     return {key: [table[key] for table in tables] for key in tables[0] if all(key in table for table in tables)}
 
 
-def mean_of_cells(found: Sequence[Estimate], levels: Sequence[Level], rng: np.random.Generator, draws: int) -> Estimate:
-    """The mean over cells, one estimate a cell, with an interval from their own intervals and the noise between them;
-    a single cell's estimate as it is. NaN bounds where a cell has no interval or an infinite value.
+def mean_of_cells(
+    found: Sequence[Estimate], levels: Sequence[Level], audit: str, rng: np.random.Generator, draws: int
+) -> Estimate:
+    """The mean over cells of an audit, one estimate a cell, with an interval from their own intervals and the noise
+    between them, within the measure's scale; a single cell's estimate as it is. NaN bounds where a cell has no interval
+    or an infinite value.
     """
     first = found[0]
     if len(found) == 1:
@@ -62,21 +65,24 @@ def mean_of_cells(found: Sequence[Estimate], levels: Sequence[Level], rng: np.ra
         outer = outer_noise([dict(zip(levels, values, strict=True))], [1.0], draws, rng)
         low, high = percentile_interval(value + inner + outer)
     method = f"mean over {len(found)} cells; own intervals taken as normal; {describe_levels([levels])}; {first.method}"
-    return Estimate(first.name, first.group, first.condition, value, low, high, first.n, method)
+    interval = within_scale(first.name, Interval(value, low, high, first.n, method), audit)
+    return Estimate(first.name, first.group, first.condition, *interval)
 
 
 def _from_scores(
-    found: Sequence[Estimate], scores: pd.DataFrame, rng: np.random.Generator, draws: int
+    found: Sequence[Estimate], scores: pd.DataFrame, audit: str, rng: np.random.Generator, draws: int
 ) -> Estimate | None:
-    """The estimate from the cells' unit scores; None where it is not their mean."""
+    """The estimate from the cells' unit scores; None where it is not their mean, or where units are persons, whose own
+    intervals resample them.
+    """
     first = found[0]
     try:
         units = select(scores, first.name, first.condition, first.group)
     except ValueError:
         return None
-    if units.empty or units["value"].isna().any():
+    if units.empty or units["value"].isna().any() or (PERSON in units and (units[PERSON] != "").any()):
         return None
-    interval = within_scale(first.name, mean_interval(units, rng, draws))
+    interval = within_scale(first.name, mean_interval(units, rng, draws), audit)
     if not np.isclose(interval.value, np.mean([one.value for one in found]), rtol=1e-6, atol=1e-9):
         return None
     return Estimate(first.name, first.group, first.condition, *interval)

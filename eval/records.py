@@ -10,6 +10,8 @@ import pandas as pd
 
 SCORE_KEYS = ("measure", "condition", "stratum", "item", "country", "age", "sex", "education")
 SCORE_COLUMNS = (*SCORE_KEYS, "value", "n")
+PERSON = "person"
+"""A further column of scores whose units are single persons ("" where a unit is none); a key where it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ def _moved(
         return []
     pairs = list(zip(moment.cells, other.cells, strict=True))
     found = matched([drift(now.items(audit), before.items(audit)) for now, before in pairs])
-    pooled = [mean_of_cells(each, [_level(now) for now, _ in pairs], rng, draws) for each in found.values()]
+    pooled = [mean_of_cells(each, [_level(now) for now, _ in pairs], audit, rng, draws) for each in found.values()]
     return [
         replace(one, condition=prefix + one.condition.removeprefix(AGAINST_BASE))
         for one in pooled

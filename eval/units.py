@@ -10,7 +10,7 @@ import pandas as pd
 
 from eval.distances import FloatArray
 from eval.outer_levels import Level
-from eval.records import SCORE_KEYS
+from eval.records import PERSON, SCORE_KEYS
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def _level(scores: pd.DataFrame, name: str) -> FloatArray:
 
 
 def shared(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The rows of each table whose unit (`SCORE_KEYS`) every cell of every table has. ValueError where a cell has one
-    twice.
+    """The rows of each table whose unit (`SCORE_KEYS`, and PERSON where there are such) every cell of every table has.
+    ValueError where a cell has one twice.
     """
-    keys = list(SCORE_KEYS)
+    keys = [*SCORE_KEYS, *{PERSON}.intersection(*tables)]
     common = _common(tables[0], keys)
     for table in tables[1:]:
         common = common.intersection(_common(table, keys))

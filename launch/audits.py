@@ -150,7 +150,11 @@ def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | 
         seconds = 0.0
     elif isinstance(answerer, Paced):
         seconds = expected.seconds(answerer.pace(rehearsal.prompts, rehearsal.requests))
-    left = f"asking takes about {duration(seconds)}" if math.isfinite(seconds) else "how long depends on the server"
+    left = (
+        f"asking takes {expected.about} {duration(seconds)}"
+        if math.isfinite(seconds)
+        else "how long depends on the server"
+    )
     return {**dataclasses.asdict(expected), "seconds": seconds, "sentence": f"{expected.sentence}; {left}"}
 
 

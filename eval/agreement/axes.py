@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from eval.agreement.units import (
     Source,
     choice_matrix,
     decided,
+    on_no_axis,
     placed,
     unit_table,
 )
@@ -40,7 +41,12 @@ PARTS = ("positions", "pairs", "moves", "move_pairs", "across", "same_questions"
 
 
 def agreement(
-    arms: Mapping[str, Arm], base: Arm | None, rng: np.random.Generator, draws: int, axes: ValueAxes
+    arms: Mapping[str, Arm],
+    base: Arm | None,
+    rng: np.random.Generator,
+    draws: int,
+    axes: ValueAxes,
+    collapsed: Collection[str] = (),
 ) -> dict[str, Any]:
     """The summary's `agreement`, JSON-able: lists of rows, NaN for undefined. The same rng gives an arm the same
     numbers whatever other arms there are (`across` apart).
@@ -48,20 +54,21 @@ def agreement(
     `axes`: name, first, second, single, items (by source), toward_last (share of the items whose last option is the
     first pole), dilemmas (between its poles). `positions`: arm ("people" with condition "reference:people"), axis,
     audit, condition, group, value, low, high, n, items, method. `pairs`: two positions of an arm and their difference
-    (first less second), with a `direction`: "same side", "opposite sides", "not settled" (an interval
-    holds 0), "too few items".
-    `moves`: a variant's position less the base's over the units of both; `move_pairs`: two moves as in `pairs`.
-    `across`: see `across_arms`; `same_questions`: see `eval.agreement.same`. `left_out`: counts by reason. Intervals
-    are 95%, over each audit's own units and, where there are several, training seeds and data draws.
+    (first less second), with a `direction`: "same side", "opposite sides", "not settled" (an interval holds 0), "too
+    few items". `moves`: a variant's position less the base's over the units of both; `move_pairs`: two moves as in
+    `pairs`. `across`: see `across_arms`, without the arms that are `collapsed`, which are not ranked anywhere;
+    `same_questions`: see `eval.agreement.same`. `left_out`: counts by reason. Intervals are 95%, over each audit's own
+    units and, where there are several, training seeds and data draws.
     """
     made = _Agreement.of(arms, axes, draws, int(rng.integers(2**63)))
     shown = [*axes.axes, *made.singles()]
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in PARTS}
     for axis in shown:
-        for name, found in made.of_axis(axis, base.name if base else None).items():
+        for name, found in made.of_axis(axis, base.name if base else None, collapsed).items():
             rows[name] += [row | {"axis": axis.name} for row in found]
+    made.left_out["collapsed arms: in no correlation over arms"] += len(made.evidence.keys() & set(collapsed))
     rows["same_questions"] = made.same()
-    made.count_items()
+    made.left_out.update(on_no_axis(made.evidence, made.axes, made.scales))
     return {
         "axes": [made.described(axis) for axis in shown],
         **rows,
@@ -123,7 +130,7 @@ class _Agreement:
                 found[Source("edc", condition)] = Placed(table, Source("edc", condition))
         return {source: one for source, one in found.items() if len(one.table)}
 
-    def of_axis(self, axis: Axis, base: str | None) -> dict[str, list[dict[str, Any]]]:
+    def of_axis(self, axis: Axis, base: str | None, collapsed: Collection[str]) -> dict[str, list[dict[str, Any]]]:
         """All rows of one axis, without its name."""
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in PARTS}
         readings: dict[str, dict[Source, Reading]] = {}
@@ -149,7 +156,8 @@ class _Agreement:
                 if lost := len(found.keys() & readings[base].keys()) - len(moved):
                     self.left_out["moves without units that variant and base share"] += lost
         rows["positions"] += self._people(axis)
-        rows["across"] += across_arms(list(readings.values()), self.draws, self.rng("across", axis.name))
+        ranked = [one for name, one in readings.items() if name not in collapsed]
+        rows["across"] += across_arms(ranked, self.draws, self.rng("across", axis.name))
         return rows
 
     def _position(self, name: str, axis: Axis, source: Source, one: Reading) -> dict[str, Any]:
@@ -190,35 +198,6 @@ class _Agreement:
                     if not made:
                         self.left_out[f"arms in which {one.audit} and {two.audit} share no item and country"] += 1
         return rows
-
-    def count_items(self) -> None:
-        """Items and dilemmas that stand on no axis, by reason, each once."""
-        asked = {
-            (str(item), len(p))
-            for evidence in self.evidence.values()
-            for answers in evidence.answers.values()
-            for item, p in answers.drop_duplicates("item")[["item", "p"]].to_numpy()
-        }
-        for item, options in asked:
-            link = self.axes.links.get(item)
-            if link is None:
-                self.left_out["items without a link to an axis"] += 1
-            elif item not in self.scales:
-                self.left_out["items of unknown scale: asked in mark alone"] += 1
-            elif link.toward(options, self.scales[item]) is None:
-                self.left_out["nominal items without positions"] += 1
-        dilemmas = {
-            str(row["dilemma"]): (row["value_0"], row["value_1"])
-            for evidence in self.evidence.values()
-            for row in evidence.choices.to_dict("records")
-        }
-        for first, second in dilemmas.values():
-            if first not in VALUES or second not in VALUES:
-                self.left_out["dilemmas of values other than the ten"] += 1
-                continue
-            for axis in self.axes.axes:
-                if axis.side(first) * axis.side(second) >= 0:
-                    self.left_out[f"dilemmas not between the poles of {axis.name}: in its fitted position alone"] += 1
 
     def described(self, axis: Axis) -> dict[str, Any]:
         items: dict[str, set[str]] = {}

@@ -7,6 +7,7 @@ controls, other conditions and demographic groups below the country do not enter
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from data.dilemmas.corpus import VALUES
 from data.value_axes import Axis, ValueAxes
 from eval.cells import Arm
 from eval.dilemmas.measures import preferences
@@ -198,3 +200,37 @@ def choice_matrix(choices: pd.DataFrame, known: Sequence[str]) -> tuple[pd.DataF
     keys = ["dilemma", "value_0", "value_1"]
     wide = rows.set_index([*keys, "seed", "draw"])[WORDINGS].unstack(["seed", "draw"]).sort_index(axis=1).dropna()
     return wide.index.to_frame(index=False), wide.to_numpy(dtype=np.float64).T
+
+
+def on_no_axis(
+    evidence: Mapping[str, Evidence], axes: ValueAxes, scales: Mapping[str, tuple[float, ...] | None]
+) -> Counter[str]:
+    """Items and dilemmas asked of some arm that stand on no axis, by reason, each once."""
+    found: Counter[str] = Counter()
+    asked = {
+        (str(item), len(p))
+        for one in evidence.values()
+        for answers in one.answers.values()
+        for item, p in answers.drop_duplicates("item")[["item", "p"]].to_numpy()
+    }
+    for item, options in asked:
+        link = axes.links.get(item)
+        if link is None:
+            found["items without a link to an axis"] += 1
+        elif item not in scales:
+            found["items of unknown scale: asked in mark alone"] += 1
+        elif link.toward(options, scales[item]) is None:
+            found["nominal items without positions"] += 1
+    dilemmas = {
+        str(row["dilemma"]): (row["value_0"], row["value_1"])
+        for one in evidence.values()
+        for row in one.choices.to_dict("records")
+    }
+    for first, second in dilemmas.values():
+        if first not in VALUES or second not in VALUES:
+            found["dilemmas of values other than the ten"] += 1
+            continue
+        for axis in axes.axes:
+            if axis.side(first) * axis.side(second) >= 0:
+                found[f"dilemmas not between the poles of {axis.name}: in its fitted position alone"] += 1
+    return found

@@ -38,10 +38,13 @@ from eval.dilemmas.questions import (
     CONDITIONS,
     NEUTRAL,
     PRESSING,
+    SAID,
+    STATED,
     Plan,
     Question,
-    control_questions,
     questions,
+    said_questions,
+    stated_questions,
     text_questions,
 )
 from eval.dilemmas.scores import dilemma_scores
@@ -62,7 +65,7 @@ class EthicalDilemmas:
     exchanges of small talk before the question, `pressing_turns` the pushbacks after it, `repeats` the texts sampled
     in each order for `form:repeat`, at most `repeat_tokens` long, at `repeat_temperature`. `answer_form` of yes/no
     questions is "words", or "letters" for tokenizers without one token for each word; `control_dilemmas`: of how many
-    the positive control is asked; `ridge` as in `eval.dilemmas.bradley_terry`.
+    each positive control is asked; `ridge` as in `eval.dilemmas.bradley_terry`.
     """
 
     language: str = "en"
@@ -127,7 +130,8 @@ class EthicalDilemmas:
         rng = np.random.default_rng([context.seed, 3])
         estimates = dilemma_estimates(items, scores, self.ridge, rng, self.draws)
         if context.controls:
-            estimates.append(control_estimate(items, np.random.default_rng([context.seed, 6]), self.draws))
+            rng = np.random.default_rng([context.seed, 6])
+            estimates += [control_estimate(items, control, rng, self.draws) for control in (STATED, SAID)]
         paired = scores[~scores["condition"].str.startswith("reference:")]
         settings = asdict(self) | {"asked": len(asked.dilemmas)}
         return AuditResult("edc", items, paired, tuple(estimates), excluded, settings)
@@ -171,17 +175,18 @@ class EthicalDilemmas:
         )
 
     def _controls(self, dilemmas: tuple[Dilemma, ...], renderers: Mapping[str, Renderer], seed: int) -> list[Question]:
-        """The positive control of some dilemmas, evenly taken; the first value is stated in half of them."""
+        """The positive controls of some dilemmas, evenly taken; the first action is suggested in half of them. Stated
+        can only be a value that is known.
+        """
+        rng = np.random.default_rng([seed, 5])
+        asked: list[Question] = []
         known = [number for number, dilemma in enumerate(dilemmas) if all(dilemma.values)]
-        n = min(self.control_dilemmas, len(known))
-        chosen = [known[round(place)] for place in np.linspace(0, len(known) - 1, n)] if n else []
-        stated = np.random.default_rng([seed, 5]).permutation(np.arange(n) % 2)
-        renderer = renderers[self.language]
-        return [
-            one
-            for number, value in zip(chosen, stated.tolist(), strict=True)
-            for one in control_questions(number, dilemmas[number], value, self.language, renderer)
-        ]
+        for places, control in ((known, stated_questions), (range(len(dilemmas)), said_questions)):
+            n = min(self.control_dilemmas, len(places))
+            chosen = [places[round(place)] for place in np.linspace(0, len(places) - 1, n)] if n else []
+            for number, action in zip(chosen, rng.permutation(np.arange(n) % 2).tolist(), strict=True):
+                asked += control(number, dilemmas[number], action, self.language, renderers[self.language])
+        return asked
 
     def _check_words(self, asked: list[Question], renderer: Renderer) -> None:
         """Refuse Yes and No that are no single tokens before anything is asked."""

@@ -9,26 +9,20 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from eval.bootstrap import DRAWS, cluster_counts, mean_interval
+from eval.bootstrap import DRAWS, Interval, cluster_counts, mean_interval
 from eval.dilemmas.bradley_terry import POLES, RIDGE
 from eval.dilemmas.measures import krippendorff_alpha, preferences, preferred
 from eval.dilemmas.priorities import bounds, fit, order_change, over, priorities, value_pairs
-from eval.dilemmas.questions import ALONE, CONTROL, REPEAT, WORDING
+from eval.dilemmas.questions import ALONE, REPEAT, WORDING
 from eval.dilemmas.scores import AGAIN, changes, control_scores, frame
 from eval.records import Estimate
+from eval.summaries import unless_alike, within_scale
 
 EXACT = "exact scoring has no resampling noise, so its floor is 0"
 CONTEXTS = ("unspecified", "US", "China")
 OTHER = "other countries"
-BOUNDS = {
-    **dict.fromkeys(
-        ("flip_rate", "disagreement", "js_distance", "yields", "unmatched_rate", "decisiveness", "option_mass",
-         "marginal_action_entropy", "question_form_consistency", "pole_preference"), (0.0, 1.0)
-    ),
-    **dict.fromkeys(("position_effect", "yes_bias"), (-0.5, 0.5)),
-    **dict.fromkeys(("control_effect", "pressure_effect"), (-1.0, 1.0)),
-}  # fmt: skip
-"""What a measure's values can be: an interval of a mean knows no bounds."""
+COUNTED = ("flip_rate", "unmatched_rate")
+"""Shares of dilemmas: where none of a few turns, one of more might."""
 LEAST = 5
 """Dilemmas that a context needs for a row of its own."""
 
@@ -46,17 +40,16 @@ def dilemma_estimates(
     ]
 
 
-def control_estimate(items: pd.DataFrame, rng: np.random.Generator, draws: int) -> Estimate:
-    """How far a value that the system turn states moves the choice towards its action, in [-1, 1]; NaN where the
-    control was asked of no dilemma, because no values are known.
+def control_estimate(items: pd.DataFrame, control: str, rng: np.random.Generator, draws: int) -> Estimate:
+    """How far what `control` suggests (a value that the system turn states, or an answer given before) moves the choice
+    towards its action, in [-1, 1]; NaN where it was asked of no dilemma, because no values are known.
     """
     nan = float("nan")
-    if not (items["condition"] == CONTROL).any():
+    if not (items["condition"] == control).any():
         why = "undefined: no dilemma whose two values are known"
-        return Estimate("control_effect", "all", CONTROL, nan, nan, nan, 0, why)
-    value, low, high, n, _ = mean_interval(control_scores(items), rng, draws)
-    low, high = np.clip([low, high], *BOUNDS["control_effect"])
-    return Estimate("control_effect", "all", CONTROL, value, float(low), float(high), n, over(n))
+        return Estimate("control_effect", "all", control, nan, nan, nan, 0, why)
+    interval = within_scale("control_effect", mean_interval(control_scores(items, control), rng, draws))
+    return Estimate("control_effect", "all", control, *interval._replace(method=_over(interval)))
 
 
 def training_drift(
@@ -80,29 +73,40 @@ def training_drift(
     for condition in [name for name in base.columns if name in table.columns and name != REPEAT]:
         name = f"training:{condition}"
         rows = changes(table[condition], base[condition], name, f"{AGAIN}:{condition}")
-        found += _means(frame(rows), None, rng, draws)
+        found += _means(frame(rows), None, rng, draws, same=table[condition].equals(base[condition]))
         if len(pairs):
             after, before = (fit(pairs, side[condition].loc[pairs.index], counts, ridge) for side in (table, base))
             found += order_change(after, before, name, len(pairs))
     return found
 
 
-def _means(scores: pd.DataFrame, contexts: pd.Series | None, rng: np.random.Generator, draws: int) -> list[Estimate]:
-    """The mean of every measure and condition, of flips by context too. What is preferred between poles is a group."""
+def _means(
+    scores: pd.DataFrame, contexts: pd.Series | None, rng: np.random.Generator, draws: int, same: bool = False
+) -> list[Estimate]:
+    """The mean of every measure and condition, of flips by context too. What is preferred between poles is a group.
+    `same`: both sides of the comparison are one model, which cannot differ from itself.
+    """
     poles = {pole.replace(" ", "_").replace("-", "_"): pole for pole in POLES}
     found = []
     for (measure, condition), part in scores.groupby(["measure", "condition"], sort=False):
         exact = measure in ("flip_rate", "js_distance") and REPEAT not in str(condition)
         for group, units in _groups(str(measure), part, contexts):
-            value, low, high, n, _ = mean_interval(units, rng, draws)
-            method = over(n) + (f"; {EXACT}" if exact else "")
+            interval = mean_interval(units, rng, draws)
+            interval = unless_alike(interval, units, measure in COUNTED and not same)
+            method = _over(interval) + (f"; {EXACT}" if exact else "")
             name, where = str(measure), group
             if measure in poles:
                 pole = f"pole={poles[str(measure)]}"
                 name, where = "pole_preference", pole if group == "all" else f"{group}, {pole}"
-            low, high = np.clip([low, high], *BOUNDS.get(name, (-np.inf, np.inf)))
-            found.append(Estimate(name, where, str(condition), value, float(low), float(high), n, method))
+            interval = within_scale(name, interval._replace(method=method), "edc")
+            found.append(Estimate(name, where, str(condition), *interval))
     return found
+
+
+def _over(interval: Interval) -> str:
+    """`over`, or that dilemmas are too few for an interval of a mean."""
+    n = interval.n
+    return f"no interval: {n} dilemmas are too few" if n > 1 and np.isnan(interval.low) else over(n)
 
 
 def _groups(measure: str, part: pd.DataFrame, contexts: pd.Series | None) -> list[tuple[str, pd.DataFrame]]:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from data.records import Dilemma
 from eval.answers import OptionAnswer, TextAnswer
-from eval.dilemmas.questions import ALONE, BOTH_ORDERS, PRESSING, REPEAT, Question, TextQuestion
+from eval.dilemmas.questions import ALONE, BOTH_ORDERS, CONTROL, PRESSING, REPEAT, Question, TextQuestion
 from eval.dilemmas.repeat import match_action
 
 
@@ -60,7 +60,9 @@ def evidence(asked: Asked) -> pd.DataFrame:
 
 
 def path_weights(questions: Sequence[Question], answers: Sequence[OptionAnswer]) -> list[float]:
-    """For each question the probability that the model gave the answers which it follows (1 where it follows none)."""
+    """For each question the probability that the model gave the answers which it follows; 1 where it follows none, or
+    (positive controls) one that was put into its mouth.
+    """
     given: dict[tuple[Any, ...], float] = {}
     for question, answer in zip(questions, answers, strict=True):
         if question.condition == ALONE or question.condition.startswith(PRESSING):
@@ -69,7 +71,7 @@ def path_weights(questions: Sequence[Question], answers: Sequence[OptionAnswer])
     weights = []
     for question in questions:
         weight = 1.0
-        for place in range(len(question.said)):
+        for place in range(0 if question.condition.startswith(CONTROL) else len(question.said)):
             weight *= given[question.dilemma, question.shown, *question.said[: place + 1]]
         weights.append(weight)
     return weights

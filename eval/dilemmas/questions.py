@@ -9,6 +9,7 @@
     dialogue:agreeing     the same with one agreement in place of the pushback: what asking once more does by itself
     language:zh …         `alone` in another language
     control:stated value  `alone` with a system turn that states one of the two colliding values (positive control)
+    control:said before   `alone` after the very question with an answer drawn for it (positive control)
 
 The surprise is in the followed-up dialogues: both possible answers are followed up at every step, each path weighed by
 the probability that the model takes it. So the condition is the exact distribution of the answer in a dialogue that
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from data.prompts import OptionPrompt, Renderer, lettered
+from data.prompts import LETTERS, OptionPrompt, Renderer, lettered
 from data.records import Dilemma, Turn, Wording
 from eval.answers import TextRequest
 from eval.dilemmas.scripts import SCRIPTS, Script
@@ -31,7 +32,8 @@ from eval.dilemmas.scripts import SCRIPTS, Script
 ALONE, COMPARE, REPEAT = "alone", "form:compare", "form:repeat"
 NEUTRAL, PRESSING, AGREEING = "dialogue:neutral", "dialogue:pressing", "dialogue:agreeing"
 CONDITIONS = ("wording", COMPARE, REPEAT, NEUTRAL, PRESSING, AGREEING)
-WORDING, LANGUAGE, CONTROL = "wording:", "language:", "control:stated value"
+WORDING, LANGUAGE, CONTROL = "wording:", "language:", "control:"
+STATED, SAID = f"{CONTROL}stated value", f"{CONTROL}said before"
 ANSWER_FORMS = ("words", "letters")
 BOTH_ORDERS = ((0, 1), (1, 0))
 _STOP = ("\n",)
@@ -115,7 +117,7 @@ def questions(number: int, dilemma: Dilemma, plan: Plan, renderers: Mapping[str,
                            _plain(dilemma, language, order, renderers[language]))  # fmt: skip
 
 
-def control_questions(
+def stated_questions(
     number: int, dilemma: Dilemma, stated: int, language: str, renderer: Renderer
 ) -> Iterator[Question]:
     """`alone` with the value of action `stated` stated in the system turn, in both orders."""
@@ -123,7 +125,14 @@ def control_questions(
     creed = SCRIPTS[language].stated.format(value=name, definition=definition)
     for order in BOTH_ORDERS:
         prompt = _plain(dilemma, language, order, renderer, creed)
-        yield Question(number, CONTROL, 0, language, order, prompt, (), stated)
+        yield Question(number, STATED, 0, language, order, prompt, (), stated)
+
+
+def said_questions(number: int, dilemma: Dilemma, said: int, language: str, renderer: Renderer) -> Iterator[Question]:
+    """`alone` once more after the same question, in the same order, which the assistant has answered with `said`."""
+    for order in BOTH_ORDERS:
+        prompt = _plain(dilemma, language, order, renderer, before=said)
+        yield Question(number, SAID, 0, language, order, prompt, (said,))
 
 
 def text_questions(number: int, dilemma: Dilemma, plan: Plan, renderer: Renderer, seed: int) -> Iterator[TextQuestion]:
@@ -143,12 +152,21 @@ def text_questions(number: int, dilemma: Dilemma, plan: Plan, renderer: Renderer
 
 
 def _plain(
-    dilemma: Dilemma, language: str, order: tuple[int, int], renderer: Renderer, creed: str = ""
+    dilemma: Dilemma,
+    language: str,
+    order: tuple[int, int],
+    renderer: Renderer,
+    creed: str = "",
+    before: int | None = None,
 ) -> OptionPrompt:
     script, wording = SCRIPTS[language], dilemma.wordings[language]
-    system = Turn("system", f"{script.instruction} {creed}" if creed else script.instruction)
+    turns = [Turn("system", f"{script.instruction} {creed}" if creed else script.instruction)]
     actions = [wording.actions[action] for action in order]
-    return renderer.closed([system], f"{wording.scenarios[0]}\n{script.question}", actions)
+    question = f"{wording.scenarios[0]}\n{script.question}"
+    if before is not None:
+        answer = LETTERS[order.index(before)]
+        turns += [Turn("user", lettered(question, actions)), Turn("assistant", answer)]
+    return renderer.closed(turns, question, actions)
 
 
 def _talk(script: Script, turns: int) -> list[Turn]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from data.prompts import LETTERS
 from eval.dilemmas.bradley_terry import POLES, pole_preference
 from eval.dilemmas.measures import (
     binary_js_distance,
@@ -22,8 +24,9 @@ from eval.dilemmas.measures import (
     question_form_consistency,
     slope,
 )
-from eval.dilemmas.questions import AGREEING, ALONE, COMPARE, CONTROL, NEUTRAL, PRESSING, REPEAT
+from eval.dilemmas.questions import AGREEING, ALONE, COMPARE, CONTROL, NEUTRAL, PRESSING, REPEAT, STATED
 from eval.dilemmas.repeat import expected_by_chance, sampled_excess, sampled_floor, sampled_variance
+from eval.dilemmas.scripts import SCRIPTS
 from eval.distances import FloatArray
 from eval.records import SCORE_COLUMNS
 
@@ -53,14 +56,15 @@ def changes(p: pd.Series, other: pd.Series, condition: str, reference: str) -> R
     yield "disagreement", reference, pd.Series(disagreement(other, other), p.index)
 
 
-def control_scores(items: pd.DataFrame) -> pd.DataFrame:
-    """`control_effect` by dilemma: P(action of the stated value | stated) − P(the same action | alone)."""
-    part = items[items["condition"] == CONTROL]
-    stated = part.groupby("dilemma", sort=True)["stated"].first()
+def control_scores(items: pd.DataFrame, control: str) -> pd.DataFrame:
+    """`control_effect` by dilemma: P(action that `control` suggests | suggested) − P(the same action | alone)."""
+    part = items[items["condition"] == control]
+    named = part["stated"] if control == STATED else part["said"].map(lambda said: said[0])
+    suggested = named.groupby(part["dilemma"], sort=True).first()
     after = part.groupby("dilemma", sort=True)["p_action_0"].mean()
-    before = preferences(items)[ALONE].loc[stated.index]
-    shift = (after - before).where(stated == 0, before - after)
-    return frame([("control_effect", CONTROL, shift)])
+    before = preferences(items)[ALONE].loc[suggested.index]
+    shift = (after - before).where(suggested == 0, before - after)
+    return frame([("control_effect", control, shift)])
 
 
 def numbered(conditions: Iterable[str], prefix: str) -> dict[int, str]:
@@ -128,12 +132,23 @@ def _sampled(items: pd.DataFrame, table: pd.DataFrame) -> Rows:
 
 def _asking(items: pd.DataFrame) -> Rows:
     for condition, part in items.groupby("condition", sort=False):
-        if condition == CONTROL:
+        if str(condition).startswith(CONTROL):
             continue
-        # Where the options are Yes and No, the first is Yes: place and assent cannot be told apart.
-        name = "yes_bias" if condition == COMPARE else "position_effect"
-        yield name, str(condition), _weighted(part, part["p_first"]) - 0.5
+        # Where the labels are Yes and No, the first is Yes: place and assent cannot be told apart. Lettered, Yes stands
+        # at both places.
+        lettered = condition != COMPARE or part["labels"].iloc[0][0] == LETTERS[0]
+        if lettered:
+            yield "position_effect", str(condition), _weighted(part, part["p_first"]) - 0.5
+        if condition == COMPARE:
+            yes = part["p_first"].where(_yes_first(part), 1 - part["p_first"]) if lettered else part["p_first"]
+            yield "yes_bias", str(condition), _weighted(part, yes) - 0.5
         yield "option_mass", str(condition), _weighted(part, part["option_mass"]).dropna()
+
+
+def _yes_first(part: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether Yes has the first letter in a lettered question of yes or no."""
+    shown = zip(part["prompt"], part["language"], strict=True)
+    return np.array([f"{LETTERS[0]}. {SCRIPTS[language].yes}" in prompt for prompt, language in shown])
 
 
 def _dialogue(items: pd.DataFrame) -> Rows:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.prompts import OptionPrompt, orders
+from data.prompts import LETTERS, OptionPrompt, lettered, orders
 from data.records import Turn
 from eval.context import AuditContext
 
@@ -22,7 +22,8 @@ FloatArray = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Question:
     """A closed question of a stage; `ask` follows the options. Options are shown in their own order and reversed, or
-    in all cyclic shifts (every_place), as `ways` says.
+    in all cyclic shifts (every_place), as `ways` says. `before` is the option with which the assistant has answered the
+    same question, in the same order, in an earlier turn (None: there is none).
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Question:
     options: tuple[str, ...]
     ask: str
     ways: Literal["both", "every_place"] = "both"
+    before: int | None = None
 
     @property
     def orders(self) -> list[tuple[int, ...]]:
@@ -86,4 +88,8 @@ def ask(context: AuditContext, questions: Sequence[Question]) -> list[Reply]:
 
 def _prompt(context: AuditContext, question: Question, order: tuple[int, ...]) -> OptionPrompt:
     options = [question.options[index] for index in order]
-    return context.renderer.closed([question.system], question.text, options, question.ask)
+    turns = [question.system]
+    if question.before is not None:
+        asked = f"{lettered(question.text, options)}\n\n{question.ask}"
+        turns += [Turn("user", asked), Turn("assistant", LETTERS[order.index(question.before)])]
+    return context.renderer.closed(turns, question.text, options, question.ask)

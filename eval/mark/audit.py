@@ -45,13 +45,14 @@ from eval.mark.control import ask_control, control_estimates
 from eval.mark.decisions import Decision, trace
 from eval.mark.generation import ByGeneration
 from eval.mark.lockstep import decide
-from eval.mark.measures import Resamples, accuracy_estimates, aggregate_table, distance_estimates, scores_table
+from eval.mark.measures import accuracy_estimates, aggregate_table, distance_estimates, scores_table
 from eval.mark.removal import feature_removal
+from eval.mark.resamples import Resamples
 from eval.mark.sample import Case, majority_accuracy, sample_cases
 from eval.mark.stages import Answering
 from eval.mark.trust import failure_estimates, trust_estimates
 from eval.mark.writing import Decoding, Writer, Written
-from eval.records import SCORE_COLUMNS, AuditResult, Estimate
+from eval.records import PERSON, SCORE_COLUMNS, AuditResult, Estimate
 from eval.references import reference_scores
 
 ANSWERING = ("choice", "generation")
@@ -157,7 +158,7 @@ class Mark:
         }
         failures = failure_estimates(asked.texts, self.draws, rng)
         if not asked.decisions:
-            scores = pd.DataFrame(columns=list(SCORE_COLUMNS))
+            scores = pd.DataFrame(columns=[*SCORE_COLUMNS, PERSON])
             return AuditResult("mark", pd.DataFrame(), scores, tuple(failures), excluded, settings)
         rows = [trace(decision) | moves for decision, moves in zip(asked.decisions, asked.moved, strict=True)]
         items = pd.DataFrame(rows).assign(**_accuracies(asked.decisions, survey.respondents))

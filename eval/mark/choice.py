@@ -6,7 +6,7 @@ Works with any model and cannot fail a schema, so that nobody is left out; there
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -155,8 +155,11 @@ class ByChoice:
         ]
         return [*ask(self.context, questions)]
 
-    def plain(self, tasks: Sequence[Task], stage: str) -> list[Reply | None]:
-        return [*ask(self.context, [answer_question(task.item, task.profile, stage=stage) for task in tasks])]
+    def plain(self, tasks: Sequence[Task], stage: str, before: Sequence[int] | None = None) -> list[Reply | None]:
+        questions = [answer_question(task.item, task.profile, stage=stage) for task in tasks]
+        if before is not None:
+            questions = [replace(one, before=option) for one, option in zip(questions, before, strict=True)]
+        return [*ask(self.context, questions)]
 
 
 def answer_question(

@@ -1,8 +1,9 @@
-"""MARK's positive control: told what the person answered before, does the model say so?
+"""MARK's positive controls: told what the person answered before, does the model say so?
 
-Among the facts of the person stands "answered this question before with: X", X being the person's own answer. Nothing
-is easier than to repeat it, so a model whose answers do not move towards it reads no facts of persons at all, and
-finding no effect of them means nothing.
+Either among the facts of the person stands "answered this question before with: X", X being the person's own answer: a
+model whose answers do not move towards it reads no facts of persons, and finding no effect of them means nothing. Or
+the very question stands before, in the same form, answered with X in the model's own turn: copying is enough, and a
+model that does not even do that is not reached by what is asked here.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import pandas as pd
 
 from eval.mark.asking import Reply
 from eval.mark.decisions import Decision, identity
-from eval.mark.measures import Resamples
 from eval.mark.removal import dominant_answers
+from eval.mark.resamples import Resamples
 from eval.mark.stages import Answering, Task, describe
 from eval.records import Estimate
 
 STATED = "control:answer stated"
 STATED_DOMINANT = "control:answer stated, dominant function"
+BEFORE = "control:answered before"
 
 
 def ask_control(way: Answering, decisions: Sequence[Decision]) -> pd.DataFrame:
-    """One row of evidence a decision and condition: `p_before` and `p`, without and with the answer stated, and
+    """One row of evidence a decision and condition: `p_before` and `p`, without and with the answer told, and
     `effect`, by how much the person's own answer gains; rows whose text failed are left out.
     """
     told = [f'answered this question before with: "{d.item.options[d.human]}"' for d in decisions]
@@ -34,17 +36,25 @@ def ask_control(way: Answering, decisions: Sequence[Decision]) -> pd.DataFrame:
         for d, fact in zip(decisions, told, strict=True)
     ]
     tasks = [d.task("told", told=fact) for d, fact in zip(decisions, told, strict=True)]
+    once_more = [
+        Task(d.case.person.id, f"{d.case.person.id} {d.item.id} before", describe(d.case.features), d.item)
+        for d in decisions
+    ]
+    own = [d.human for d in decisions]
     leading = [d.voices[0] for d in decisions]
     asked: dict[str, tuple[list[Reply | None], list[Reply | None]]] = {
         STATED: ([d.baseline for d in decisions], way.plain(people, "control")),
         STATED_DOMINANT: (dominant_answers(way, decisions), way.dominant(tasks, leading, "control, dominant")),
+        BEFORE: (
+            [d.baseline for d in decisions],
+            way.plain(once_more, "control, before", before=own),
+        ),
     }
     rows = []
     for condition, (before, after) in asked.items():
-        for decision, old, new in zip(decisions, before, after, strict=True):
+        for decision, answer, old, new in zip(decisions, own, before, after, strict=True):
             if old is None or new is None:
                 continue
-            own = decision.human
             rows.append(
                 identity(decision)
                 | {
@@ -52,7 +62,7 @@ def ask_control(way: Answering, decisions: Sequence[Decision]) -> pd.DataFrame:
                     "answer": int(np.argmax(new.p)),
                     "p": new.p,
                     "p_before": old.p,
-                    "effect": float(new.p[own] - old.p[own]),
+                    "effect": float(new.p[answer] - old.p[answer]),
                     "prompts": json.dumps([*new.evidence]),
                 }
             )

@@ -9,23 +9,20 @@ shares of weight. The weights are the model's own (1-100, normalised over the fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.prompts import LETTERS, lettered
-from eval.mark.asking import FloatArray, Reply
+from eval.mark.asking import Reply
 from eval.mark.functions import FUNCTIONS, RANKS, auxiliaries
+from eval.mark.options import SHORT, Options, reply_of, value_of
 from eval.mark.sample import Case
 from eval.mark.stages import Conclusion, Stress, Task, TypeFound, Voice, describe
 from eval.mark.writing import Schema, Wanted, Writer, Written, number, one_of, record, words
 
-_JSON = "Reply with JSON only."
-_ANSWER = f"You say how the person described answers a survey question. {_JSON}"
-_JUDGE = f"You are a careful psychologist. {_JSON}"
-_SHORT = 'Write a JSON object: "reason", one short sentence; "option", the letter of the answer.'
+_JUDGE = "You are a careful psychologist. Reply with JSON only."
 PAIRS = tuple(f"{code}-{other}" for code in FUNCTIONS for other in auxiliaries(code))
 
 
@@ -45,7 +42,7 @@ class _Function(NamedTuple):
 
     @property
     def description(self) -> str:
-        harmed = _value(self.first)["impact"] == "negative"
+        harmed = value_of(self.first)["impact"] == "negative"
         return FUNCTIONS[self.code].stressed if harmed else FUNCTIONS[self.code].normal
 
     @property
@@ -62,8 +59,8 @@ class ByGeneration:
     writes = True
 
     @property
-    def _reason(self) -> Schema:
-        return words(self.writer.decoding.reason_letters)
+    def options(self) -> Options:
+        return Options(self.writer)
 
     def stress(self, cases: Sequence[Case]) -> list[Stress | None]:
         """Stage 1: a reason and a number for each feature."""
@@ -75,7 +72,7 @@ class ByGeneration:
                 "How much stress does each fact of life cause this person? Write a JSON object that has for each of "
                 f'{", ".join(names)} an object: "reason", one short sentence; "stress", from 0 (none) to 100 (extreme).'
             )
-            schema = record(**{name: record(reason=self._reason, stress=number(0, 100)) for name in names})
+            schema = record(**{name: record(reason=self.options.reason, stress=number(0, 100)) for name in names})
             wanted.append(Wanted("S1 stress", case.person.id, case.person.id, _JUDGE, text, schema))
         return [
             None if written.value is None else _stress(case, written)
@@ -95,7 +92,7 @@ class ByGeneration:
                 'Which one leads this person, and which one supports it? Write a JSON object: "reason", one short '
                 f'sentence; "functions", the two as one of {pairs}.'
             )
-            schema = record(reason=self._reason, functions=one_of(PAIRS))
+            schema = record(reason=self.options.reason, functions=one_of(PAIRS))
             wanted.append(Wanted("S2 type", person, who, _JUDGE, text, schema))
         return [None if written.value is None else _type(written) for written in self.writer.write(wanted)]
 
@@ -107,7 +104,7 @@ class ByGeneration:
         live = [place for place in range(len(heard)) if _still(heard, place)]
         for place, text in zip(live, self.writer.write([self._check(heard[i]) for i in live]), strict=True):
             heard[place] = heard[place]._replace(check=text)
-        again = [place for place in live if _still(heard, place) and _value(heard[place].check)["fits"] == "no"]
+        again = [place for place in live if _still(heard, place) and value_of(heard[place].check)["fits"] == "no"]
         for place, text in zip(again, self.writer.write([self._revision(heard[i]) for i in again]), strict=True):
             heard[place] = heard[place]._replace(revision=text)
         return [
@@ -125,35 +122,38 @@ class ByGeneration:
             "counts from 1 to 100: the dominant way most, then auxiliary, tertiary and inferior, less under a negative "
             "impact."
         )
-        return self._answer(
+        return self.options.wanted(
             "S3 answer",
             one.who,
             one.task,
             text,
             lambda letters: record(
-                reason=self._reason, impact=one_of(("positive", "negative")), option=letters, weight=number(1, 100)
+                reason=self.options.reason,
+                impact=one_of(("positive", "negative")),
+                option=letters,
+                weight=number(1, 100),
             ),
         )
 
     def _check(self, one: _Function) -> Wanted:
-        item, said = one.task.item, _value(one.first)
+        item, said = one.task.item, value_of(one.first)
         scale = f" (on a scale from {item.options[0]} to {item.options[-1]})" if item.ordered else ""
         text = (
             f"Survey question: {item.question}{scale}\nThe person {one.description}.\n"
-            f"Answer: {item.options[self._option(one.task, said)]}\nReason: {said['reason']}\n"
+            f"Answer: {item.options[self.options.option(one.task, said)]}\nReason: {said['reason']}\n"
             'Does the answer fit this way of thinking? Write a JSON object: "reason", one short sentence; "fits", yes '
             "or no."
         )
-        schema = record(reason=self._reason, fits=one_of(("yes", "no")))
+        schema = record(reason=self.options.reason, fits=one_of(("yes", "no")))
         return Wanted("S4 check", one.task.person, one.who, _JUDGE, text, schema)
 
     def _revision(self, one: _Function) -> Wanted:
-        said = one.task.item.options[self._option(one.task, _value(one.first))]
+        said = one.task.item.options[self.options.option(one.task, value_of(one.first))]
         text = (
             f'Person: {one.task.profile}.\nThe person {one.description}.\nThe answer "{said}" does not fit this: '
-            f"{_value(one.check)['reason']}\nThink again. {_SHORT}"
+            f"{value_of(one.check)['reason']}\nThink again. {SHORT}"
         )
-        return self._answer("S4 revision", one.who, one.task, text, self._short)
+        return self.options.wanted("S4 revision", one.who, one.task, text, self.options.short)
 
     def _four(self, functions: Sequence[_Function]) -> tuple[Voice, ...]:
         voices = [self._voice(one) for one in functions]
@@ -162,8 +162,8 @@ class ByGeneration:
 
     def _voice(self, one: _Function) -> Voice:
         """With the weight as the model wrote it."""
-        first, check, revision = _value(one.first), _value(one.check), _value(one.revision)
-        said = self._one_hot(one.task, first)
+        first, check, revision = value_of(one.first), value_of(one.check), value_of(one.revision)
+        said = self.options.one_hot(one.task, first)
         return Voice(
             code=one.code,
             rank=one.rank,
@@ -172,8 +172,8 @@ class ByGeneration:
             weight=float(first["weight"]),
             first_by_order=said[None],
             consistent=float(check["fits"] == "yes"),
-            p=self._one_hot(one.task, revision) if revision else said,
-            replies=tuple(_reply(said, text) for text in (one.first, one.check, one.revision) if text),
+            p=self.options.one_hot(one.task, revision) if revision else said,
+            replies=tuple(reply_of(said, text) for text in (one.first, one.check, one.revision) if text),
             reason=first["reason"],
             check_reason=check["reason"],
             revision_reason=revision.get("reason", ""),
@@ -194,76 +194,32 @@ class ByGeneration:
                 'cite the weights; "option", the letter of the answer; "function" and "fact", the way of thinking and '
                 "the fact of life that count most."
             )
-            codes, names = [v.code for v in four], [name for name, _ in task.features]
-            long = words(2 * self.writer.decoding.reason_letters)
-            wanted.append(
-                self._answer(
-                    "S4 conclusion",
-                    task.who,
-                    task,
-                    text,
-                    lambda letters, codes=codes, names=names, long=long: record(
-                        explanation=long, option=letters, function=one_of(codes), fact=one_of(names)
-                    ),
-                )
-            )
+            wanted.append(self.options.wanted("S4 conclusion", task.who, task, text, self._ending(task, four)))
         return [
             None if written.value is None else self._conclusion(task, written, written.value)
             for task, written in zip(tasks, self.writer.write(wanted), strict=True)
         ]
 
+    def _ending(self, task: Task, four: Sequence[Voice]) -> Callable[[Schema], Schema]:
+        codes, names = [v.code for v in four], [name for name, _ in task.features]
+        long = words(2 * self.writer.decoding.reason_letters)
+        return lambda letters: record(explanation=long, option=letters, function=one_of(codes), fact=one_of(names))
+
     def _conclusion(self, task: Task, written: Written, value: Mapping[str, Any]) -> Conclusion:
         feature = [name for name, _ in task.features].index(value["fact"])
-        reply = _reply(self._one_hot(task, value), written)
-        return Conclusion(value["explanation"], self._option(task, value), value["function"], feature, reply)
+        reply = reply_of(self.options.one_hot(task, value), written)
+        return Conclusion(value["explanation"], self.options.option(task, value), value["function"], feature, reply)
 
     def dominant(self, tasks: Sequence[Task], leading: Sequence[Voice], stage: str) -> list[Reply | None]:
         texts = [
-            f"Person: {task.profile}.\nThe person {voice.description}.\n{_SHORT}"
+            f"Person: {task.profile}.\nThe person {voice.description}.\n{SHORT}"
             for task, voice in zip(tasks, leading, strict=True)
         ]
-        return self._asked(tasks, texts, stage)
+        return self.options.answers(tasks, texts, stage)
 
-    def plain(self, tasks: Sequence[Task], stage: str) -> list[Reply | None]:
-        texts = [(f"Person: {task.profile}.\n" if task.profile else "") + _SHORT for task in tasks]
-        return self._asked(tasks, texts, stage)
-
-    def _asked(self, tasks: Sequence[Task], texts: Sequence[str], stage: str) -> list[Reply | None]:
-        wanted = [
-            self._answer(stage, task.who, task, text, self._short) for task, text in zip(tasks, texts, strict=True)
-        ]
-        return [
-            None if written.value is None else _reply(self._one_hot(task, written.value), written)
-            for task, written in zip(tasks, self.writer.write(wanted), strict=True)
-        ]
-
-    def _short(self, letters: Schema) -> Schema:
-        return record(reason=self._reason, option=letters)
-
-    def _answer(self, stage: str, who: str, task: Task, text: str, schema: Any) -> Wanted:
-        """A text that chooses among the item's options, which stand first in the prompt; `schema` is made of that of
-        their letters.
-        """
-        item = task.item
-        shown = lettered(item.question, [item.options[index] for index in self._order(task)])
-        return Wanted(
-            stage, task.person, who, _ANSWER, f"{shown}\n\n{text}", schema(one_of(LETTERS[: len(item.options)]))
-        )
-
-    def _order(self, task: Task) -> list[int]:
-        """The options' own order or the reverse, by chance, the same in all stages of a person and item."""
-        own = list(range(len(task.item.options)))
-        return own[::-1] if self.writer.rng("order", task.person, task.item.id).random() < 0.5 else own
-
-    def _option(self, task: Task, value: Mapping[str, Any]) -> int:
-        return self._order(task)[LETTERS.index(value["option"])]
-
-    def _one_hot(self, task: Task, value: Mapping[str, Any]) -> FloatArray:
-        return np.asarray(np.eye(len(task.item.options))[self._option(task, value)])
-
-
-def _value(written: Written | None) -> Mapping[str, Any]:
-    return (written.value if written else None) or {}
+    def plain(self, tasks: Sequence[Task], stage: str, before: Sequence[int] | None = None) -> list[Reply | None]:
+        texts = [(f"Person: {task.profile}.\n" if task.profile else "") + SHORT for task in tasks]
+        return self.options.answers(tasks, texts, stage, before)
 
 
 def _still(heard: Sequence[_Function], place: int) -> bool:
@@ -272,21 +228,16 @@ def _still(heard: Sequence[_Function], place: int) -> bool:
     return all(one.whole for one in heard[start : start + len(RANKS)])
 
 
-def _reply(p: FloatArray, written: Written) -> Reply:
-    reason = str(_value(written).get("reason", ""))
-    return Reply(p, p[None], float("nan"), (written.evidence,), reason)
-
-
 def _stress(case: Case, written: Written) -> Stress:
-    parts = [_value(written)[name] for name, _ in case.features]
-    reply = _reply(np.empty(0), written)
+    parts = [value_of(written)[name] for name, _ in case.features]
+    reply = reply_of(np.empty(0), written)
     return Stress(
         case.features, tuple(float(one["stress"]) for one in parts), (reply,), tuple(one["reason"] for one in parts)
     )
 
 
 def _type(written: Written) -> TypeFound:
-    dominant, auxiliary = _value(written)["functions"].split("-")
+    dominant, auxiliary = value_of(written)["functions"].split("-")
     codes, allowed = list(FUNCTIONS), auxiliaries(dominant)
     first, second = np.eye(len(codes))[codes.index(dominant)], np.eye(2)[allowed.index(auxiliary)]
-    return TypeFound(dominant, auxiliary, first, second, (_reply(first, written),), _value(written)["reason"])
+    return TypeFound(dominant, auxiliary, first, second, (reply_of(first, written),), value_of(written)["reason"])

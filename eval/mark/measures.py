@@ -1,108 +1,23 @@
 """What MARK's traces are worth: estimates with intervals from the table of decisions (one row a respondent x item).
 
-Intervals resample respondents, who answer several items, and are stretched for few of them (`eval.bootstrap.widened`,
-where the coverage is stated) within the measure's bounds; the few items are taken as given and `method` says so. One
-respondent has no interval.
+Intervals resample respondents (`eval.mark.resamples`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from data.records import Group, Survey
-from eval.bootstrap import cluster_counts, effective, percentile_interval, widened
+from eval.bootstrap import effective
 from eval.distances import FloatArray, js_distance
-from eval.records import SCORE_COLUMNS, SCORE_KEYS, Estimate
+from eval.mark.resamples import Resamples
+from eval.records import PERSON, SCORE_COLUMNS, Estimate
 
 CONDITIONS = {"mark": "p", "demographics_only": "p_demographics_only", "reference:no_person": "p_no_person"}
 _STRATUM = "held_out"
-
-
-@dataclass(frozen=True)
-class Resamples:
-    """Respondents drawn with replacement: `counts` (draws, respondents), `ids` in the order of its columns."""
-
-    counts: FloatArray
-    ids: tuple[str, ...]
-
-    @classmethod
-    def of(cls, respondents: Sequence[str], draws: int, rng: np.random.Generator) -> Resamples:
-        ids = tuple(sorted(set(respondents)))
-        return cls(cluster_counts(len(ids), draws, rng), ids)
-
-    @property
-    def method(self) -> str:
-        if len(self.ids) == 1:
-            return "no interval: one respondent"
-        return f"bootstrap over {len(self.ids)} respondents; items as given"
-
-    def sums(self, respondents: Sequence[str], values: npt.NDArray[np.float64]) -> tuple[FloatArray, FloatArray]:
-        """Sums of `values` (rows, ...) over everybody, shape (...), and under each resample, shape (draws, ...)."""
-        places = np.searchsorted(self.ids, np.asarray(respondents))
-        own = np.zeros((len(self.ids), *values.shape[1:]))
-        np.add.at(own, places, values)
-        return own.sum(axis=0), np.tensordot(self.counts, own, axes=1)
-
-    def interval(
-        self,
-        replicates: FloatArray,
-        respondents: Sequence[str],
-        least: float = 0.0,
-        most: float = 1.0,
-        weights: FloatArray | None = None,
-    ) -> tuple[float, float]:
-        """The interval of a measure in [least, most] to which each of `respondents` gave as many rows as it is named,
-        each with its weight. NaN where one respondent gave all.
-        """
-        _, places = np.unique(np.asarray(respondents), return_inverse=True)
-        rows = np.bincount(places, weights).astype(np.float64)
-        if len(rows) < 2:
-            return float("nan"), float("nan")
-        return percentile_interval(np.clip(widened(replicates, effective(rows)), least, most))
-
-    def mean(
-        self,
-        name: str,
-        condition: str,
-        respondents: Sequence[str],
-        values: Sequence[float],
-        group: str = "all",
-        least: float = 0.0,
-        weights: Sequence[float] | None = None,
-    ) -> Estimate:
-        """The mean of the defined values in [least, 1], each of a respondent, by `weights` where there are such; NaN
-        with n = 0 where none is defined.
-        """
-        array = np.asarray(values, dtype=np.float64)
-        defined = ~np.isnan(array)
-        if not defined.any():
-            return Estimate(name, group, condition, np.nan, np.nan, np.nan, 0, "undefined")
-        who = np.asarray(respondents)[defined].tolist()
-        parts = np.ones(len(who)) if weights is None else np.asarray(weights, dtype=np.float64)[defined]
-        total, drawn = self.sums(who, np.column_stack([parts * array[defined], parts]))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            low, high = self.interval(drawn[:, 0] / drawn[:, 1], who, least, weights=parts)
-        value = float(total[0] / total[1])
-        method, people = self.method + ("" if weights is None else "; weighted by design"), len(set(who))
-        if people == 1:
-            method = "no interval: one respondent"
-        elif least == 0 and value in (0.0, 1.0) and not np.ptp(array[defined]):
-            low, high = all_alike(value, people)
-            method = f"all alike: exact for {people} respondents; items as given"
-        return Estimate(name, group, condition, value, low, high, int(defined.sum()), method)
-
-
-def all_alike(value: float, people: int) -> tuple[float, float]:
-    """The 95% interval of a share that is 0 or 1 for all of so many people, where a bootstrap knows no doubt (Clopper
-    and Pearson 1934).
-    """
-    far = 1 - 0.025 ** (1 / people)
-    return (0.0, far) if value == 0 else (1 - far, 1.0)
 
 
 def accuracy_estimates(items: pd.DataFrame, again: Resamples) -> list[Estimate]:
@@ -194,7 +109,10 @@ def aggregate_table(items: pd.DataFrame, survey: Survey, least: int) -> tuple[pd
 
 
 def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resamples) -> list[Estimate]:
-    """`js_distance` of the mean prediction to people, mean over item x country, by condition."""
+    """`js_distance` of the mean prediction to people, mean over item x country, by condition.
+
+    A resampled mean lies further from people than the sample's: replicates are shifted by their mean excess.
+    """
     made = []
     for condition, column in CONDITIONS.items():
         cells = aggregate[aggregate["condition"] == condition] if len(aggregate) else aggregate
@@ -216,28 +134,29 @@ def distance_estimates(items: pd.DataFrame, aggregate: pd.DataFrame, again: Resa
         defined = ~np.isnan(stacked)
         sums = np.where(defined, stacked, 0).sum(axis=0)
         mean = np.where(defined.any(axis=0), sums / np.maximum(defined.sum(axis=0), 1), np.nan)
-        low, high = again.interval(mean[1:], who)
-        method = again.method + "; mean over item x country"
-        made.append(Estimate("js_distance", "all", condition, float(mean[0]), low, high, len(cells), method))
+        low, high = np.clip(again.interval(mean[1:] - (np.nanmean(mean[1:]) - mean[0]), who), 0.0, 1.0)
+        method = again.method + "; mean over item x country; the bias of resampling a distance is taken out"
+        made.append(
+            Estimate("js_distance", "all", condition, float(mean[0]), float(low), float(high), len(cells), method)
+        )
     return made
 
 
 def scores_table(items: pd.DataFrame, aggregate: pd.DataFrame) -> pd.DataFrame:
-    """The units that comparisons pair: mean accuracy and mean probability of the person's own answer of the respondents
-    who share item, country, age, sex and education (`n` of them), and `js_distance` by item x country.
+    """The units that comparisons pair: accuracy and the probability of the own answer by item and respondent (column
+    PERSON), so that a difference of arms is that of their estimates; and `js_distance` by item x country.
     """
     parts = []
     for measure, value in _unit_measures(items).items():
         for condition, column in value.items():
-            units = items[["item", "country", "age", "sex", "education"]].assign(value=column, measure=measure)
-            parts.append(units.assign(condition=condition, stratum=_STRATUM))
-    table = pd.concat(parts, ignore_index=True)
-    scores = table.groupby(list(SCORE_KEYS), sort=True)["value"].agg(["mean", "size"]).reset_index()
-    scores = scores.rename(columns={"mean": "value", "size": "n"}).astype({"n": float})
+            units = items[["item", "country", "age", "sex", "education"]].assign(value=column, measure=measure, n=1.0)
+            parts.append(units.assign(condition=condition, stratum=_STRATUM, **{PERSON: items["respondent"]}))
+    scores = pd.concat(parts, ignore_index=True)
     if len(aggregate):
         distance = [float(js_distance(p, q)) for p, q in zip(aggregate["p"], aggregate["q"], strict=True)]
-        scores = pd.concat([scores, aggregate.assign(measure="js_distance", value=distance)], ignore_index=True)
-    return scores[list(SCORE_COLUMNS)]
+        cells = aggregate.assign(measure="js_distance", value=distance, **{PERSON: ""})
+        scores = pd.concat([scores, cells], ignore_index=True)
+    return scores[[*SCORE_COLUMNS, PERSON]]
 
 
 def _unit_measures(items: pd.DataFrame) -> dict[str, dict[str, list[float]]]:

@@ -169,8 +169,10 @@ class Answering(Protocol):
         """The dominant function's answer alone, in the state (calm or stressed) of `leading`."""
         ...
 
-    def plain(self, tasks: Sequence[Task], stage: str) -> list[Reply | None]:
-        """The item put to the person (nobody where the profile is empty) without any stage."""
+    def plain(self, tasks: Sequence[Task], stage: str, before: Sequence[int] | None = None) -> list[Reply | None]:
+        """The item put to the person (nobody where the profile is empty) without any stage; where `before` is given,
+        once more after it was answered with these options (indices) in an earlier turn.
+        """
         ...
 
 

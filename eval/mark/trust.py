@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from eval.distances import FloatArray, entropy
-from eval.mark.measures import Resamples
+from eval.mark.resamples import Resamples
 from eval.mark.writing import Written
 from eval.records import Estimate
 

@@ -44,7 +44,9 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One text about a person. `who` (respondent, item, ...) makes the randomness of equal prompts differ."""
+    """One text about a person. `who` (respondent, item, ...) makes the randomness of equal prompts differ. `before` is
+    what an earlier turn of the model's own wrote to the same `text` ("": there is none).
+    """
 
     stage: str
     person: str
@@ -52,6 +54,7 @@ class Wanted:
     system: str
     text: str
     schema: Schema
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ class Writer:
         return np.random.default_rng(self._seed(names))
 
     def _request(self, one: Wanted, attempt: int) -> TextRequest:
+        earlier = [Turn("user", one.text), Turn("assistant", one.before)] if one.before else []
         return TextRequest(
-            self.context.renderer.dialogue([Turn("system", one.system), Turn("user", one.text)]),
+            self.context.renderer.dialogue([Turn("system", one.system), *earlier, Turn("user", one.text)]),
             max_tokens=room(one.schema),
             temperature=self.decoding.temperature,
             schema=json.dumps(one.schema),

@@ -39,8 +39,9 @@ def blocks(summary: Summary, cells: Sequence[evidence.Cell], svgs: dict[str, str
         heading = title[0].upper() + title[1:]
         panel = _figure(summary, found, axis, title, svgs)
         positions, *rest = _tables(summary, found, axis)
-        intro = " ".join([*findings(found, axis, title), *ground(axis), UNSAID])
-        made.append(Block(heading, intro, (positions,), (panel,) if panel else ()))
+        first, *more = findings(found, axis, title)
+        points = (*more, *ground(found, axis))
+        made.append(Block(heading, first, (positions,), (panel,) if panel else (), points=points))
         if rest:
             made.append(
                 Block(f"{heading}, audit by audit", "Differences are first less second.", tuple(rest), (), True)
@@ -49,13 +50,13 @@ def blocks(summary: Summary, cells: Sequence[evidence.Cell], svgs: dict[str, str
     if singles:
         intro = "Each value against the nine others, where at least three of the items asked bear on it most."
         tables = [table for axis in singles for table in _tables(summary, found, axis)]
-        made.append(Block("Single values", f"{intro} {UNSAID}", tuple(tables), folded=True))
+        made.append(Block("Single values", intro, tuple(tables), folded=True))
     if same := _same(summary, found["same_questions"]):
         made.append(Block("The same questions, put by two audits", SAME, same, folded=True))
     counted = [(reason, count) for reason, count in found["left_out"].items()]
     if table := plain_table("Left out of the agreement", ("Reason", "Count"), counted):
         made.append(Block("What was left out", "Counted once for each item, dilemma or arm.", (table,), folded=True))
-    return made
+    return [*made, Block("What this cannot say", UNSAID)]
 
 
 def _figure(

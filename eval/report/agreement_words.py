@@ -13,7 +13,7 @@ from eval.report import wording
 from eval.report.summary import as_float
 
 UNSAID = (
-    "What this cannot say: a zero is the middle of a survey's scale in one audit and indifference between two actions "
+    "A zero is the middle of a survey's scale in one audit and indifference between two actions "
     "in another, so a difference of levels is partly one of units. Moves from the base are free of that, but not of "
     "the scales' lengths. A model that answers nearly evenly stands near 0 everywhere: two audits near 0 do not "
     "agree, they are silent."
@@ -108,10 +108,13 @@ def _apart(row: Mapping[str, Any]) -> str:
     return f"{told} {bounded(row, '')}"
 
 
-def ground(axis: Mapping[str, Any]) -> list[str]:
-    """How thin the ground is."""
-    items = {name for source, names in axis["items"].items() if not source.startswith("edc") for name in names}
-    count, dilemmas = len(items), axis["dilemmas"]
+def ground(found: Mapping[str, Any], axis: Mapping[str, Any]) -> list[str]:
+    """How thin the ground of `findings` is."""
+    pairs = _main(of_axis(found["pairs"], axis))
+    if not pairs:
+        return []
+    items, dilemmas = axis["items"]["|".join(survey(pairs[0], "first_"))], axis["dilemmas"]
+    count = len(items)
     said = [
         f"This rests on {count} survey item{'s' * (count != 1)} and on {dilemmas} dilemma{'s' * (dilemmas != 1)} that "
         "set the two poles against each other; the position in dilemmas is what the choices in all of them imply."

@@ -22,13 +22,16 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One subject of a section. `folded` blocks are closed until the reader opens them."""
+    """One subject of a section: an introduction and, each in a line of its own, `points`. `folded` blocks are closed
+    until the reader opens them.
+    """
 
     heading: str
     intro: str
     tables: tuple[Table, ...] = ()
     panels: tuple[Panel, ...] = ()
     folded: bool = False
+    points: tuple[str, ...] = ()
 
 
 def tip(arm: str, estimate: Estimate, share: bool) -> str:

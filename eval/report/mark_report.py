@@ -32,7 +32,7 @@ _REASONS = (
     ("Asked again with nothing taken away", "feature: asked again", "what sampling alone moves"),
     ("Without the function that the explanation names first", "function: greatest", ""),
     ("Without another function", "function: another", ""),
-    ("Difference", "function: difference", "over 0: the function named is one that counts"),
+    ("Difference", "function: difference", "partly arithmetic: a heavier function moves the vote more"),
 )
 _ACCURACY = ("mark", "demographics_only", "reference:no_person", "reference:majority_of_country", "reference:random")
 

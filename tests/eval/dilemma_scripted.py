@@ -38,7 +38,9 @@ def dilemmas(paraphrases: int = 3) -> tuple[Dilemma, ...]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What the scripted model reads: the values that the actions serve in the order shown, and all around them."""
+    """What the scripted model reads: the values that the actions serve in the order shown, and all around them.
+    `before` is the value whose action its own earlier turn named in answer to the same question ("": none).
+    """
 
     values: tuple[str, str]
     dilemma: int
@@ -49,6 +51,7 @@ class Shown:
     agreed: bool
     language: str
     stated: str
+    before: str
 
 
 Rule = Callable[[Shown], float]
@@ -65,16 +68,18 @@ def read(text: str) -> Shown:
     stated = [
         v for v in VALUES if script.stated.format(value=script.values[v][0], definition=script.values[v][1]) in text
     ]
+    earlier = text.count(" in words ") > 1 and not replies
     return Shown(
         values=(values[0], values[1]),
         dilemma=int(text[:place].split()[-1]),
         paraphrase=int(text[place + len(" in words ")]),
-        compare=script.compare[:6] in text,
+        compare=script.compare.split("{")[0] in text,
         turns=sum(f"{user}\n" in text for user, _ in script.small_talk),
         said=said,
         agreed=script.agreement in text,
         language=language,
         stated=stated[0] if stated else "",
+        before=values["AB".index(text.split(mark)[1][0])] if earlier else "",
     )
 
 

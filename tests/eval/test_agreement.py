@@ -23,6 +23,7 @@ from eval.agreement.units import Source
 from eval.bootstrap import cluster_counts
 from eval.cells import Arm, CellResult
 from eval.report import agreement as section
+from eval.report.agreement_words import ground
 from eval.report.summary import SCHEMA, Summary
 
 AXES = """\
@@ -284,6 +285,33 @@ def test_ranks_of_arms() -> None:
     assert not list(across_arms(arms[:3], 100, np.random.default_rng(0)))
 
 
+def test_collapsed_arms_are_in_no_correlation_over_arms(tmp_path: Path, axes: ValueAxes) -> None:
+    stands = {"base": (0.0, 0.0), "a": (0.1, 0.1), "b": (0.2, 0.2), "c": (0.3, 0.3), "broken": (0.6, -0.6)}
+    arms = {
+        name: make_arm(tmp_path, name, [frames(everywhere(said), chosen)], "none" if name == "base" else "match")
+        for name, (said, chosen) in stands.items()
+    }
+    every = agreement(arms, arms["base"], np.random.default_rng(0), 50, axes)
+    kept = agreement(arms, arms["base"], np.random.default_rng(0), 50, axes, ["broken"])
+    wanted = {"axis": "openness", "audit": "first_token", "condition": "none"}
+    assert picked(every["across"], **wanted)[0]["value"] < 0.5
+    (row,) = picked(kept["across"], **wanted)
+    assert (row["value"], row["n"]) == (1, 4)
+    assert kept["left_out"]["collapsed arms: in no correlation over arms"] == 1
+    assert picked(kept["positions"], arm="broken") == picked(every["positions"], arm="broken")
+
+
+def test_the_ground_is_that_of_the_sentences(tmp_path: Path, axes: ValueAxes) -> None:
+    """Two of the four items are asked with nobody stated, the others of countries alone."""
+    evidence = frames(everywhere(0.3), 0.3)
+    token = evidence["first_token"]
+    evidence["first_token"] = token[(token["condition"] != "none") | token["item"].isin(["my/0", "my/2"])]
+    base = make_arm(tmp_path, "base", [evidence], "none")
+    found = agreement({"base": base}, base, np.random.default_rng(0), 50, axes)
+    axis = next(one for one in found["axes"] if one["name"] == "openness")
+    assert ground(found, axis)[0].startswith("This rests on 2 survey items and on 6 dilemmas")
+
+
 def test_sampling_noise_of_few_persons_is_no_disagreement(axes: ValueAxes) -> None:
     """Both audits say the same of every country; persons are drawn. The excess is 0 on average."""
     rng = np.random.default_rng(1)
@@ -345,12 +373,13 @@ def test_the_section_says_what_is_found(tmp_path: Path, axes: ValueAxes) -> None
     svgs: dict[str, str] = {}
     made = {block.heading: block for block in section.blocks(Summary.read(tmp_path / "summary.json"), [], svgs)}
     intro = made["Openness to change against conservation"].intro
+    points = made["Openness to change against conservation"].points
     assert intro.startswith(
         "On openness to change against conservation, survey and dilemmas lean to the same side in 0 and to opposite "
         "sides in 1 of 2 arms; in 1 it is not settled"
     )
-    assert "From the base, survey and dilemmas moved the same way in 0 and opposite ways in 1 of 1 arms." in intro
-    assert "4 survey items and on 6 dilemmas" in intro
+    assert "From the base, survey and dilemmas moved the same way in 0 and opposite ways in 1 of 1 arms." in points
+    assert any("4 survey items and on 6 dilemmas" in point for point in points)
     assert "cannot be compared" in made["Self-transcendence against self-enhancement"].intro
     assert set(svgs) == {"agreement-openness"}
     assert "Single values" in made

@@ -55,5 +55,6 @@ def test_the_sentence_tells_value_and_interval() -> None:
     assert sentence("edc", control(0.1, 0.3)) == (
         "edc: positive control (told) moved by 0.200 [0.100, 0.300]: the audit sees it"
     )
+    assert sentence("edc", control(0.001, 0.05)).endswith("the audit sees it, faintly")
     assert "BLIND" in sentence("edc", control(-0.1, 0.01))
     assert "too few units" in sentence("edc", control(-0.1, 0.3))

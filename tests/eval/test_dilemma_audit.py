@@ -143,6 +143,9 @@ def test_intervals_bracket_and_one_dilemma_has_none() -> None:
     alone = audit(by_value, limit=1)
     assert alone.settings["asked"] == 1
     assert all(math.isnan(e.low) and math.isnan(e.high) for e in alone.estimates)
+    two = find(audit(by_value, limit=2).estimates, "js_distance", "wording:1")
+    assert math.isnan(two.low)
+    assert two.method.startswith("no interval: 2 dilemmas are too few")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -238,6 +241,7 @@ def test_a_corpus_of_ones_own_without_values_measures_everything_else(tmp_path: 
     control = find(result.estimates, "control_effect", "control:stated value")
     assert math.isnan(control.value)
     assert control.n == 0
+    assert find(result.estimates, "control_effect", "control:said before").n == 12
     assert "no dilemma whose two values are known" in control.method
     moved = training_drift(result.items, result.items, np.random.default_rng(0), draws=10)
     assert find(moved, "flip_rate", "training:alone").value == 0
@@ -275,6 +279,21 @@ def test_a_value_that_always_wins_comes_first_and_keeps_its_place() -> None:
     assert find(estimates, "kendall_tau", "dialogue:neutral:6").value == pytest.approx(1)
 
 
+def test_no_flip_in_a_few_dilemmas_leaves_doubt_but_none_of_a_model_against_itself() -> None:
+    """Of twelve dilemmas none turns: up to 26% might (Clopper and Pearson)."""
+    result = audit(by_value)
+    found = find(result.estimates, "flip_rate", "dialogue:neutral:2")
+    assert (found.value, found.low, found.high) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 12)))
+    turned = find(audit(lambda _: 1.0).estimates, "flip_rate", "order:exchanged")
+    assert (turned.value, turned.low, turned.high) == pytest.approx((1, 0.025 ** (1 / 12), 1))
+    itself = training_drift(result.items, result.items, np.random.default_rng(0), draws=50)
+    same = find(itself, "flip_rate", "training:alone")
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    other = audit(lambda shown: 0.5 + 0.9 * (by_value(shown) - 0.5)).items
+    moved = find(training_drift(other, result.items, np.random.default_rng(0), draws=50), "flip_rate", "training:alone")
+    assert (moved.value, moved.high) == pytest.approx((0, 1 - 0.025 ** (1 / 12)))
+
+
 def test_intervals_keep_to_the_scale_of_their_measure() -> None:
     def one_turns(shown: scripted.Shown) -> float:
         return scripted.stronger(shown, 0.1 if shown.turns and shown.dilemma == 0 else 0.9)
@@ -288,5 +307,5 @@ def test_intervals_keep_to_the_scale_of_their_measure() -> None:
 def test_asking_needs_no_statistics_and_measures_what_it_is_told() -> None:
     fake = scripted.Fake(by_value)
     asked = EthicalDilemmas(draws=50).ask(scripted.context(fake, controls=True))
-    assert len(asked.questions) == len(asked.answers) == len(fake.prompts) == 12 * 20 + 24
+    assert len(asked.questions) == len(asked.answers) == len(fake.prompts) == 12 * 20 + 2 * 24
     assert asked.text_questions == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 
 import dilemma_scripted as scripted
 import numpy as np
@@ -120,13 +121,46 @@ def test_the_control_sees_a_model_that_takes_up_the_stated_value() -> None:
     assert len(asked) == 16
     assert sorted(asked.groupby("dilemma")["stated"].first()) == [0] * 4 + [1] * 4
     assert not result.scores["condition"].str.startswith("control").any()
-    assert [e.name for e in result.estimates if e.condition.startswith("control")] == ["control_effect"]
+    assert [e.name for e in result.estimates if e.condition.startswith("control")] == ["control_effect"] * 2
+    assert find(result.estimates, "control_effect", "control:said before").value == pytest.approx(0)
+
+
+def test_a_copier_is_seen_by_the_answer_given_before_alone() -> None:
+    """It likes the first place by 0.2, and its own earlier answer by 0.3 more."""
+
+    def copies(shown: scripted.Shown) -> float:
+        return 0.7 if not shown.before else 1.0 if shown.before == shown.values[0] else 0.4
+
+    result = audit(copies, EthicalDilemmas(control_dilemmas=8, pressing_turns=2, draws=200), controls=True)
+    effect = find(result.estimates, "control_effect", "control:said before")
+    assert (effect.value, effect.low, effect.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert effect.n == 8
+    assert find(result.estimates, "control_effect", "control:stated value").value == pytest.approx(0)
+    asked = result.items[result.items["condition"] == "control:said before"]
+    assert len(asked) == 16
+    assert (asked["weight"] == 1).all()
+    assert sorted(asked.groupby("dilemma")["said"].first().map(lambda said: said[0])) == [0] * 4 + [1] * 4
+    for _, row in asked.iterrows():
+        assert row["prompt"].count(f"Answer: {'AB'[row['shown'].index(row['said'][0])]}\n") == 1
+        first, second = row["prompt"].split("\n\nAnswer: ")[0].split("\n\n")[-1], row["prompt"].split("\n\n")[-2]
+        assert first == second
 
 
 def test_the_control_changes_nothing_else_and_is_blind_on_a_deaf_model() -> None:
     deaf = audit(by_value, controls=True)
-    assert find(deaf.estimates, "control_effect", "control:stated value").value == pytest.approx(0)
-    assert repr(deaf.estimates[:-1]) == repr(audit(by_value).estimates)
+    for control in ("control:stated value", "control:said before"):
+        assert find(deaf.estimates, "control_effect", control).value == pytest.approx(0)
+    assert repr(deaf.estimates[:-2]) == repr(audit(by_value).estimates)
+
+
+def test_assent_and_place_are_told_apart_in_letters() -> None:
+    """A model that says Yes with 0.8, whatever is named first: in letters Yes stands at both places."""
+    for form, language in product(("words", "letters"), ("en", "zh")):
+        knobs = EthicalDilemmas(answer_form=form, language=language, draws=50)
+        estimates = audit(lambda shown: 0.8 if shown.compare else 0.6, knobs).estimates
+        assert find(estimates, "yes_bias", "form:compare").value == pytest.approx(0.3)
+        place = [e.value for e in estimates if (e.name, e.condition) == ("position_effect", "form:compare")]
+        assert place == ([] if form == "words" else [pytest.approx(0, abs=1e-12)])
 
 
 @pytest.mark.parametrize("language", sorted(SCRIPTS))

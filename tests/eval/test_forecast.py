@@ -121,6 +121,11 @@ def test_time_is_that_of_what_is_not_stored() -> None:
     assert Forecast(8, 0, 0, 900, 600, 0, True).seconds((100.0, float("nan"))) == pytest.approx(6)
 
 
+def test_time_with_texts_is_a_bound_and_says_so() -> None:
+    assert Forecast(8, 2, 5, 900, 600, 200, True).about == "at most about"
+    assert Forecast(8, 0, 0, 900, 600, 0, True).about == "about"
+
+
 def test_without_a_tokenizer_tokens_are_counted_from_letters(context: AuditContext) -> None:
     renderer = Renderer(Asking(style="native"))
     audit = Asks((OptionPrompt("x" * 400, ("A", "B")),))

@@ -16,6 +16,7 @@ import yaml
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import AnswerDistribution, Group, Item, Respondent, Split, Survey
 from eval.answers import Answerer, OptionAnswer, Progress
+from eval.bootstrap import paired
 from eval.context import AuditContext
 from eval.mark.audit import Mark
 from eval.mark.choice import ByChoice
@@ -40,7 +41,7 @@ class Scripted:
         answers = []
         for prompt in prompts:
             self.asked.append(prompt.text)
-            options = re.findall(r"^[A-Z]\. (.*)$", prompt.text, flags=re.MULTILINE)
+            options = re.findall(r"^[A-Z]\. (.*)$", prompt.text, flags=re.MULTILINE)[-len(prompt.labels) :]
             raw = np.asarray(self.rule(prompt.text, options), dtype=np.float64)
             answers.append(OptionAnswer(raw / raw.sum(), 0.9))
         return answers
@@ -288,9 +289,28 @@ def test_the_same_seed_gives_the_same_audit_and_units_are_unique(sexes: Survey) 
     first, second = run(scripted(by_sex), sexes), run(scripted(by_sex), sexes)
     pd.testing.assert_frame_equal(first.items, second.items)
     np.testing.assert_equal([e.value for e in first.estimates], [e.value for e in second.estimates])
-    keys = ["measure", "condition", "stratum", "item", "country", "age", "sex", "education"]
+    keys = ["measure", "condition", "stratum", "item", "country", "age", "sex", "education", "person"]
     assert not first.scores.duplicated(keys).any()
     assert first.scores.query("measure == 'accuracy' and condition == 'mark'")["n"].sum() == 12
+
+
+def test_a_difference_of_arms_is_that_of_their_accuracies(sexes: Survey) -> None:
+    """Two people share country, age, sex and education, others do not: each counts once."""
+
+    def by_age(text: str, options: list[str]) -> list[float]:
+        return only(options, OPTIONS[0] if "age: 2" in text else OPTIONS[2])
+
+    some = [person for person in sexes.respondents if person.id not in ("NOR-00", "NOR-01", "JPN-07")]
+    fewer = replace(sexes, respondents=tuple(some))
+    first, second = run(scripted(by_sex), fewer, respondents=21), run(scripted(by_age), fewer, respondents=21)
+    for measure in ("accuracy", "probability_of_answer"):
+        a, b = (one.scores.query(f"measure == '{measure}' and condition == 'mark'") for one in (first, second))
+        sizes = a.groupby(["item", "country", "age", "sex", "education"]).size()
+        assert set(sizes) == {1, 2}
+        made = paired(a, b.iloc[::-1], np.random.default_rng(0), 50).interval
+        assert made.n == 21
+        assert made.value == pytest.approx(value(first, measure, "mark") - value(second, measure, "mark"))
+        assert made.value > 0.1
 
 
 @pytest.mark.parametrize(
@@ -334,11 +354,36 @@ def test_told_its_answer_a_follower_follows_and_an_ignorer_does_not(sexes: Surve
     pd.testing.assert_frame_equal(follower.scores, without.scores)
 
 
+def test_a_copier_is_seen_by_the_answer_given_before_alone(sexes: Survey) -> None:
+    """It repeats the letter that stands in an earlier turn, and reads no facts."""
+
+    def copies(text: str, options: list[str]) -> list[float]:
+        letters = re.findall(r"^Answer: ([A-Z])$", text, flags=re.MULTILINE)
+        return only(options, options["ABC".index(letters[-1])]) if letters else [1.0] * len(options)
+
+    settings = Mark(respondents=12, items=1, draws=200, least_people=1, control_respondents=5)
+    copier = settings(replace(context(scripted(copies), sexes, SPLIT), controls=True))
+    ignorer = settings(replace(context(scripted(by_sex), sexes, SPLIT), controls=True))
+    assert value(copier, "control_effect", "control:answered before") == pytest.approx(2 / 3)
+    assert value(copier, "control_effect", "control:answer stated") == 0
+    assert value(ignorer, "control_effect", "control:answered before") == 0
+    asked = copier.items[copier.items["condition"] == "control:answered before"]
+    for _, row in asked.iterrows():
+        assert row["answer"] == row["human"]
+        ways = json.loads(row["prompts"])
+        assert len(ways) == 2
+        for way in ways:
+            letter = "ABC"[way["shown"].index(row["options"][row["human"]])]
+            assert way["text"].count(f"Answer: {letter}\n") == 1
+            first, second = way["text"].split(f"Answer: {letter}\n")
+            assert all(part.count(row["question"]) == 1 for part in (first, second))
+
+
 def test_controls_survive_parquet(sexes: Survey, tmp_path: Path) -> None:
     found = Mark(respondents=4, items=1, draws=50)(replace(context(scripted(by_sex), sexes, SPLIT), controls=True))
     found.items.to_parquet(tmp_path / "items.parquet")
     back = pd.read_parquet(tmp_path / "items.parquet")
-    assert back["condition"].value_counts().tolist() == [4, 4, 4]
+    assert back["condition"].value_counts().tolist() == [4, 4, 4, 4]
     assert back["human"].notna().all()
 
 

@@ -290,6 +290,24 @@ def test_told_its_answer_a_follower_follows_and_an_ignorer_does_not(sexes: Surve
         assert value(ignorer, "control_effect", condition) == 0
 
 
+def test_a_copier_is_seen_by_the_answer_given_before_alone(sexes: Survey) -> None:
+    def short(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+        said = re.search(r'"option": "([A-Z])"', text)
+        return {"reason": REASON, "option": said[1] if said else letter(text, OPTIONS[1])}
+
+    copier = run(written(lambda text: OPTIONS[1], short=short), sexes, controls=True)
+    ignorer = run(written(lambda text: OPTIONS[1]), sexes, controls=True)
+    assert value(copier, "control_effect", "control:answered before") == 1
+    assert value(copier, "control_effect", "control:answer stated") == 0
+    assert value(ignorer, "control_effect", "control:answered before") == 0
+    schema = record(reason=words(160), option=one_of("ABC"))
+    asked = copier.items[copier.items["condition"] == "control:answered before"]
+    for prompts in asked["prompts"]:
+        earlier = re.search(r"^Answer: (\{.*\})$", json.loads(prompts)[0]["text"], flags=re.MULTILINE)
+        assert earlier is not None
+        assert fulfilled(earlier[1], schema) is not None
+
+
 def test_killed_in_ask_and_run_again_gives_the_same_decisions(
     tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
 ) -> None:
@@ -335,7 +353,7 @@ def test_a_rehearsal_counts_what_will_be_asked(sexes: Survey, answering: str) ->
         return
     assert forecast.prompts == 0
     a_person = 1 + 2 + 4 + 4 + 1 + 2 + 3 + 1  # S1, S2 twice, S3, check, conclusion, baselines, removal and its before
-    assert forecast.texts == 4 * a_person + 2 * 3  # the control: two told, and the dominant function as it is
+    assert forecast.texts == 4 * a_person + 2 * 4  # the control: two told, the dominant function as it is, one before
     model = written(by_sex)
     audit.ask(context(model, sexes, controls=True))
     assert len(model.asked) == forecast.texts

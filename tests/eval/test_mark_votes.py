@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from data.records import Group, Item, Respondent
 from eval.mark.asking import Reply
 from eval.mark.decisions import Decision, in_order, vote
-from eval.mark.measures import Resamples
 from eval.mark.removal import function_removal
+from eval.mark.resamples import Resamples
 from eval.mark.sample import Case
 from eval.mark.stages import Stress, TypeFound, Voice, weights
 
