@@ -164,5 +164,6 @@ def test_values_of_the_wrong_kind_are_refused(composer: Composer) -> None:
 def test_help_teaches_parts_and_knobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--help"]) == 0
     shown = capsys.readouterr().out
-    for word in ("experiment=quickstart", "dpo, kto, match, none, orpo, rlhf, sft, simpo, spl", "limit: null", "recipe.learning_rate", "--retry-failed"):
+    recipes = "dpo, kto, match, none, orpo, rlhf, sft, simpo, spl"
+    for word in ("experiment=quickstart", recipes, "limit: null", "recipe.learning_rate", "--retry-failed"):
         assert word in shown

@@ -224,7 +224,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+SLOW = ("sft", "dpo")  # as full and rlhf, with another loss
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])
 def test_killed_and_resumed_equals_uninterrupted(
     tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, kind: str
 ) -> None:
