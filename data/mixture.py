@@ -2,8 +2,9 @@
 
     >>> examples = Mixture()(survey.restrict(split.train_items, split.train_countries), size=512, seed=0, draw=0)
 
-One mixture feeds every recipe: an example carries the people's distribution (for `match`) and one preference drawn from
-it (for `dpo`), so compared arms see the same questions, personas and people.
+One mixture feeds every recipe: an example carries the people's distribution (for `match`, `rlhf`), one preference drawn
+from it (for `dpo` and its kin) and one person's answer (for `sft`), so compared arms see the same questions, personas
+and people.
 
 The rule of drawing, one example at a time: an item with weight (countries that have it) ** `balance`, then one of its
 countries evenly, then one of the conditions that the country's groups can state evenly, then a group evenly, then an
@@ -62,12 +63,13 @@ class Mixture:
         """Exactly `size` examples, drawn with replacement; the same for the same arguments.
 
         `survey_train` is the part of the survey that may be trained on. Preferences: two distinct options evenly, the
-        first preferred with q(a) / (q(a) + q(b)); a pair that nobody chose is drawn again. Raises ValueError where the
-        knobs leave nothing to draw from.
+        first preferred with q(a) / (q(a) + q(b)); a pair that nobody chose is drawn again. Answers come from a random
+        stream of their own. Raises ValueError where the knobs leave nothing to draw from.
         """
         if size < 1:
             raise ValueError(f"a mixture needs at least 1 example, got size {size}")
         rng = np.random.default_rng([seed, draw])
+        (of_answers,) = rng.spawn(1)
         cells = self._cells(survey_train, rng)
         names = sorted(cells)
         weights = np.array([float(len(cells[name])) ** self.balance for name in names])
@@ -82,8 +84,9 @@ class Mixture:
             shown = orders(len(item.options), item.ordered)
             order = shown[rng.integers(len(shown))]
             chosen, rejected = _preference(people.probabilities, rng)
+            answered = _answer(people.probabilities, of_answers)
             examples.append(
-                TrainingExample(item, people.group, condition, order, people.probabilities, chosen, rejected)
+                TrainingExample(item, people.group, condition, order, people.probabilities, chosen, rejected, answered)
             )
         return tuple(examples)
 
@@ -160,3 +163,8 @@ def _preference(people: Sequence[float], rng: np.random.Generator) -> tuple[int,
         a, b = (int(option) for option in rng.choice(len(people), size=2, replace=False))
         if (total := people[a] + people[b]) > 0:
             return (a, b) if rng.random() < people[a] / total else (b, a)
+
+
+def _answer(people: Sequence[float], rng: np.random.Generator) -> int:
+    shares = np.asarray(people, dtype=np.float64)
+    return int(rng.choice(len(shares), p=shares / shares.sum()))

@@ -256,7 +256,8 @@ class TrainingExample:
     """One closed question put to a group, with the people's answer.
 
     `order[j]` is the option shown at place j. `people` is the answer distribution in the item's own option order.
-    `chosen` and `rejected` are option indices of one preference drawn by P(a > b) = q(a) / (q(a) + q(b)).
+    `chosen` and `rejected` are option indices of one preference drawn by P(a > b) = q(a) / (q(a) + q(b)); `answered` is
+    the option that one person, drawn from `people`, chose.
     """
 
     item: Item
@@ -266,3 +267,4 @@ class TrainingExample:
     people: tuple[float, ...]
     chosen: int
     rejected: int
+    answered: int

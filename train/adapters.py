@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from train.knobs import positive
+
 
 class Adapter(Protocol):
     """Prepares a loaded model for training. `folder` is where the cell keeps what was trained."""
@@ -28,7 +30,7 @@ class Full:
     trains_base = True
 
     def __post_init__(self) -> None:
-        _positive(learning_rate_scale=self.learning_rate_scale)
+        positive("adapter", learning_rate_scale=self.learning_rate_scale)
 
     def __call__(self, model: Any) -> Any:
         return model.requires_grad_(True)
@@ -51,7 +53,7 @@ class Lora:
     trains_base = False
 
     def __post_init__(self) -> None:
-        _positive(rank=self.rank, alpha=self.alpha, learning_rate_scale=self.learning_rate_scale)
+        positive("adapter", rank=self.rank, alpha=self.alpha, learning_rate_scale=self.learning_rate_scale)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"adapter.dropout must lie in [0, 1), got {self.dropout}")
 
@@ -69,9 +71,3 @@ class Lora:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             return get_peft_model(model, config)
-
-
-def _positive(**knobs: float) -> None:
-    for name, value in knobs.items():
-        if not value > 0:
-            raise ValueError(f"adapter.{name} must be positive, got {value}")

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainingArguments
 
-from data.options import OptionTokens
 from data.packed_attention import packed_logits, padded_logits, plan, why_not_packed
 from data.packing import pack
-from data.prompts import Renderer
-from data.records import TrainingExample
+from train.closed_batch import ClosedBatch, Collator, batch_of
+from train.divergences import entropy, kl_people_model, kl_reference, log_mass
 from train.loop import arguments, fit, one_device
 from train.run import RunContext
 
@@ -33,67 +31,8 @@ UNLIMITED = 2**62
 KL_AT_START = 1e-4
 
 
-@dataclass(frozen=True)
-class ClosedBatch:
-    """n closed questions with at most k options, on the device. Options stand in the item's own order.
-
-    `people` (n, k): answer distribution, 0 beyond an item's options. `options` (n, k) bool: which places are options.
-    `chosen`, `rejected` (n,): option indices of one preference. `reference` (n, k): log-probabilities of the untouched
-    model, None unless the recipe asked for it.
-    """
-
-    people: torch.Tensor
-    options: torch.Tensor
-    chosen: torch.Tensor
-    rejected: torch.Tensor
-    reference: torch.Tensor | None = None
-
-
 Loss = Callable[[torch.Tensor, ClosedBatch], torch.Tensor]
 Metrics = Callable[[torch.Tensor, ClosedBatch], dict[str, torch.Tensor]]
-
-
-@dataclass
-class Collator:
-    """Turns (example, its reference or None) pairs into a batch: prompts, label tokens, people."""
-
-    renderer: Renderer
-    max_length: int
-    tokens: OptionTokens = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tokens = OptionTokens(self.renderer.tokenizer)
-
-    def __call__(self, rows: Sequence[tuple[TrainingExample, torch.Tensor | None]]) -> dict[str, Any]:
-        examples = [example for example, _ in rows]
-        prompts = [self.renderer.survey(e.item, e.order, e.group, e.condition) for e in examples]
-        sequences = self.renderer.encode([prompt.text for prompt in prompts])
-        for example, sequence in zip(examples, sequences, strict=True):
-            if len(sequence) > self.max_length:
-                raise ValueError(
-                    f"the prompt of item {example.item.id!r} has {len(sequence)} tokens, "
-                    f"more than budget.max_length = {self.max_length}"
-                )
-        labels = [self.tokens(prompt.text, prompt.labels) for prompt in prompts]
-        width = max(map(len, labels))
-        forms = max(len(ids) for label in labels for ids in label)
-        ids = torch.full((len(rows), width, forms), -1)
-        people = torch.zeros(len(rows), width)
-        for row, (example, shown) in enumerate(zip(examples, labels, strict=True)):
-            people[row, : len(shown)] = torch.tensor(example.people)
-            for place, option in enumerate(example.order):
-                ids[row, option, : len(shown[place])] = torch.tensor(shown[place])
-        batch = {
-            "sequences": sequences,
-            "label_ids": ids,
-            "people": people,
-            "chosen": torch.tensor([example.chosen for example in examples]),
-            "rejected": torch.tensor([example.rejected for example in examples]),
-        }
-        if rows[0][1] is not None:
-            known = [reference[:width] for _, reference in rows if reference is not None]
-            batch["reference"] = torch.nn.utils.rnn.pad_sequence(known, batch_first=True, padding_value=-torch.inf)
-        return batch
 
 
 def option_log_probabilities(
@@ -121,17 +60,6 @@ def option_log_probabilities(
     return some.logsumexp(-1).masked_fill(~present, -torch.inf), computed
 
 
-def normalised(log_probabilities: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities among the options (n, k), 0 where there is no option: they weigh nothing and stay finite."""
-    missing = torch.isinf(log_probabilities)
-    return log_probabilities.log_softmax(-1).masked_fill(missing, 0.0)
-
-
-def kl_people_model(log_probabilities: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
-    """Forward KL divergence in nats, people's answers from the model's among the options, (n,)."""
-    return (torch.xlogy(people, people) - people * normalised(log_probabilities)).sum(-1)
-
-
 class ClosedTrainer(Trainer):
     """A Trainer of batches of closed questions. `metrics` are averaged over a step's micro batches and processes."""
 
@@ -150,7 +78,7 @@ class ClosedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         scores, computed = option_log_probabilities(model, inputs["sequences"], inputs["label_ids"])
-        batch = _batch(inputs)
+        batch = batch_of(inputs)
         loss = self._loss(scores, batch)
         with torch.no_grad():
             found = _progress(scores, batch) | (self._metrics(scores, batch) if self._metrics else {})
@@ -231,26 +159,14 @@ def _reference(
     return found, {"reference_tokens": float(computed), "reference_seconds": time.perf_counter() - started}
 
 
-def _batch(inputs: dict[str, Any]) -> ClosedBatch:
-    return ClosedBatch(
-        people=inputs["people"],
-        options=inputs["label_ids"][..., 0] >= 0,
-        chosen=inputs["chosen"],
-        rejected=inputs["rejected"],
-        reference=inputs.get("reference"),
-    )
-
-
 def _progress(scores: torch.Tensor, batch: ClosedBatch) -> dict[str, torch.Tensor]:
-    own = normalised(scores)
-    p = own.exp() * batch.options
     found = {
-        "option_mass": scores.exp().sum(-1).mean(),
+        "option_mass": log_mass(scores).exp().mean(),
         "kl_people_model": kl_people_model(scores, batch.people).mean(),
-        "entropy": -(p * own).sum(-1).mean(),
+        "entropy": entropy(scores).mean(),
     }
     if batch.reference is not None:
-        found["kl_reference"] = (p * (own - normalised(batch.reference))).sum(-1).mean()
+        found["kl_reference"] = kl_reference(scores, batch.reference).mean()
     return found
 
 

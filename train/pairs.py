@@ -49,9 +49,10 @@ def read_pairs(path: Path) -> tuple[PreferencePair, ...]:
     return tuple(pairs)
 
 
-def train_pairs(run: RunContext, path: str, beta: float, learning_rate: float) -> Trainer:
+def train_pairs(run: RunContext, path: str, learning_rate: float, **objective: Any) -> Trainer:
     """Train `run.model` on `run.budget.examples` pairs of the file: each once before any is repeated, in seeded order.
 
+    `objective` are arguments of TRL's DPOConfig that say what is minimised: beta, loss_type, label_smoothing.
     Raises ValueError where a pair gives away a held-out question (`data.leaks`), and if the model differs from its
     reference before the first step.
     """
@@ -67,8 +68,7 @@ def train_pairs(run: RunContext, path: str, beta: float, learning_rate: float) -
     rows = [_row(pairs[place], run.renderer) for place in order]
     config: Any = DPOConfig(
         **arguments(run, learning_rate),
-        beta=beta,
-        loss_type=["sigmoid"],
+        **objective,
         max_length=run.budget.max_length,
         precompute_ref_log_probs=True,
         precompute_ref_batch_size=run.budget.split(1)[0],

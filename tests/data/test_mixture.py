@@ -53,6 +53,22 @@ def test_preferences_follow_the_people() -> None:
     assert max(evenly.values()) < 1.2 * min(evenly.values())
 
 
+def test_answers_follow_the_people_and_have_a_stream_of_their_own(tiny_survey: Survey) -> None:
+    """The answers' generator is spawned from the mixture's: numpy's spawn leaves the parent's stream as it was."""
+    people = (0.6, 0.3, 0.1, 0.0)
+    item = Item("one/item", "What?", ("a", "b", "c", "d"), ordered=False, survey="one")
+    survey = Survey((item,), (AnswerDistribution("one/item", Group("NOR"), people, 100, 100.0),))
+    answers = Counter(e.answered for e in Mixture(conditions=("country",))(survey, 6000, 0, 0))
+    assert 3 not in answers
+    for option in range(3):
+        assert answers[option] / 6000 == pytest.approx(people[option], abs=0.03)
+    alone, spawning = np.random.default_rng([3, 4]), np.random.default_rng([3, 4])
+    (child,) = spawning.spawn(1)
+    assert child.random() != spawning.random() == alone.random()
+    first, other = (Mixture()(tiny_survey, 50, 0, draw) for draw in (0, 1))
+    assert [e.answered for e in first] != [e.answered for e in other]
+
+
 def test_balance_goes_from_items_alike_to_cells_alike() -> None:
     """One item in 9 countries and one in 1: shares 1/2, 3/4, 9/10 for balance 0, 0.5, 1."""
     items = tuple(Item(f"x/{name}", "What?", ("a", "b"), ordered=False, survey="x") for name in ("wide", "narrow"))

@@ -55,7 +55,7 @@ def compose_cells(composer: Composer, overrides: list[str], multirun: bool = Fal
 
 
 def test_every_config_is_counted() -> None:
-    assert len(MEMBERS) == 47
+    assert len(MEMBERS) == 53
     assert {path.name for path in FOLDER.glob("*.yaml")} == {"config.yaml", "dispatch.yaml"}
 
 
@@ -164,5 +164,6 @@ def test_values_of_the_wrong_kind_are_refused(composer: Composer) -> None:
 def test_help_teaches_parts_and_knobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--help"]) == 0
     shown = capsys.readouterr().out
-    for word in ("experiment=quickstart", "dpo, match, none", "limit: null", "recipe.learning_rate", "--retry-failed"):
+    recipes = "dpo, kto, match, none, orpo, rlhf, sft, simpo, spl"
+    for word in ("experiment=quickstart", recipes, "limit: null", "recipe.learning_rate", "--retry-failed"):
         assert word in shown

@@ -69,7 +69,15 @@ def test_missing_empty_or_undecodable_files_are_refused(tmp_path: Path) -> None:
         read_pairs(tmp_path / "latin.jsonl")
 
 
-@pytest.mark.parametrize(("adapter", "style"), [(Full(), "chat"), (Full(), "completion"), (Lora(rank=4), "chat")])
+@pytest.mark.parametrize(
+    ("adapter", "style", "loss_type", "at_start"),
+    [
+        (Full(), "chat", "sigmoid", 0.6931),
+        (Full(), "completion", "sigmoid", 0.6931),
+        (Lora(rank=4), "chat", "sigmoid", 0.6931),
+        (Full(), "chat", "ipo", 25.0),  # the square of a margin that is 1 / (2 beta) = 5 short
+    ],
+)
 def test_dpo_learns_from_pairs(
     tiny_model: Path,
     tiny_survey: Survey,
@@ -78,12 +86,14 @@ def test_dpo_learns_from_pairs(
     pairs: Path,
     adapter: Adapter,
     style: str,
+    loss_type: str,
+    at_start: float,
 ) -> None:
     cell = tmp_path / "cell"
     train_variant(
         cell=cell,
         spec=ModelSpec(str(tiny_model)),
-        recipe=Dpo(learning_rate=1e-3, pairs=str(pairs)),
+        recipe=Dpo(learning_rate=1e-3, loss_type=loss_type, pairs=str(pairs)),
         adapter=adapter,
         mixture=Mixture(),
         asking=Asking(style=style),
@@ -97,6 +107,7 @@ def test_dpo_learns_from_pairs(
     metrics = read_metrics(cell / "metrics.jsonl")
     assert [record["step"] for record in metrics] == [1, 2, 3, 4]
     assert metrics[0]["reward_margin"] == pytest.approx(0, abs=1e-5)
+    assert metrics[0]["loss"] == pytest.approx(at_start, abs=1e-3)
     assert metrics[-1]["reward_margin"] > 0
     assert metrics[-1]["loss"] < metrics[0]["loss"]
     assert read_manifest(cell)["budget"]["tokens"] == sum(record["tokens"] for record in metrics) > 0

@@ -28,6 +28,8 @@ from train.loop import MARKER, keep_metrics, last_checkpoint, read_metrics
 from train.recipes.dpo import Dpo
 from train.recipes.match import Match
 from train.recipes.none import NoTraining
+from train.recipes.rlhf import Rlhf
+from train.recipes.sft import Sft
 from train.run import Budget
 from train.variant import train_variant
 
@@ -210,13 +212,22 @@ def log(step, record):
     if step == 5 and not (Path(cell) / "killed").exists():
         (Path(cell) / "killed").touch()
         sys.stdin.readline()
-adapter = test_variant.ADAPTERS[Path(cell).name]
-test_variant.train(Path(cell), Path(model), conftest.make_survey(), split, on_log=log, adapter=adapter)
+kind = test_variant.KINDS[Path(cell).name]
+test_variant.train(Path(cell), Path(model), conftest.make_survey(), split, on_log=log, **kind)
 """
-ADAPTERS: dict[str, Any] = {"full": Full(), "lora": Lora(rank=4, dropout=0.1)}
+KINDS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": {"adapter": Lora(rank=4, dropout=0.1)},
+    "sft": {"recipe": Sft(learning_rate=3e-3)},
+    "dpo": {"recipe": Dpo(learning_rate=1e-3)},
+    "rlhf": {"recipe": Rlhf(learning_rate=1e-3)},
+}
 
 
-@pytest.mark.parametrize("kind", ["full", "lora"])
+SLOW = ("sft", "dpo")  # as full and rlhf, with another loss
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])
 def test_killed_and_resumed_equals_uninterrupted(
     tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, kind: str
 ) -> None:
@@ -239,9 +250,9 @@ def test_killed_and_resumed_equals_uninterrupted(
     torn.mkdir()
     (torn / "trainer_state.json").write_text("{")
 
-    train(cell, tiny_model, tiny_survey, tiny_split, adapter=ADAPTERS[kind])
+    train(cell, tiny_model, tiny_survey, tiny_split, **KINDS[kind])
     straight = tmp_path / "straight"
-    train(straight, tiny_model, tiny_survey, tiny_split, adapter=ADAPTERS[kind])
+    train(straight, tiny_model, tiny_survey, tiny_split, **KINDS[kind])
     (resumed,) = cell.glob("*/*.safetensors")
     assert sha(resumed) == sha(straight / resumed.relative_to(cell))
     ours, theirs = (read_metrics(folder / "metrics.jsonl") for folder in (cell, straight))
