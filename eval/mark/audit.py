@@ -87,7 +87,7 @@ class Mark:
     `context.limit` bounds the respondents.
     """
 
-    respondents: int = 40
+    respondents: int = 16
     items: int = 2
     answering: str = "choice"
     features: int = 5
