@@ -15,7 +15,7 @@ from eval.records import Estimate
 
 EFFECT = "control_effect"
 PREFIX = "control:"
-SEES, BLIND, UNKNOWN = "sees", "blind", "not shown"
+SEES, FAINTLY, BLIND, UNKNOWN = "sees", "faintly", "blind", "not shown"
 NEGLIGIBLE = 0.1
 """Effects are probabilities or shares, and a manipulation that tells the answer could move them by up to 1. An
 interval that holds 0 and ends below this is narrow enough to speak of blindness; one that lies above 0 and ends below
@@ -24,11 +24,11 @@ it is seen, but faintly.
 
 
 def state(estimate: Estimate) -> str:
-    """`sees`: the 95% interval lies above 0; `blind`: it reaches 0 and lies below NEGLIGIBLE; `not shown`: it is too
-    wide for either, or there is none.
+    """`sees`: the 95% interval lies above 0, `faintly`: above 0 and below NEGLIGIBLE; `blind`: it reaches 0 and lies
+    below NEGLIGIBLE; `not shown`: it is too wide for either, or there is none.
     """
     if estimate.low > 0:
-        return SEES
+        return SEES if estimate.high >= NEGLIGIBLE else FAINTLY
     return BLIND if estimate.low <= 0 and estimate.high < NEGLIGIBLE else UNKNOWN
 
 
@@ -52,7 +52,8 @@ def sentence(audit: str, estimate: Estimate) -> str:
     """What one control says, for the user."""
     moved = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
     says = {
-        SEES: "the audit sees it" if estimate.high >= NEGLIGIBLE else "the audit sees it, faintly",
+        SEES: "the audit sees it",
+        FAINTLY: "the audit sees it, faintly",
         BLIND: "the audit is BLIND to it on this model",
         UNKNOWN: "too few units to say whether the audit sees it",
     }[state(estimate)]

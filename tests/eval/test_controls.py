@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eval.controls import BLIND, SEES, UNKNOWN, blind_audits, control_rows, controls_of, sentence, state
+from eval.controls import BLIND, FAINTLY, SEES, UNKNOWN, blind_audits, control_rows, controls_of, sentence, state
 from eval.records import Estimate
 
 
@@ -16,7 +16,7 @@ def control(low: float, high: float, condition: str = "control:told", name: str 
     ("low", "high", "found"),
     [
         (0.1, 0.3, SEES),
-        (0.001, 0.05, SEES),
+        (0.001, 0.05, FAINTLY),
         (0.0, 0.05, BLIND),
         (-0.3, -0.1, BLIND),
         (-0.1, 0.3, UNKNOWN),
