@@ -221,14 +221,18 @@ class TransformersAnswerer:
             _, computed = self._score.answer(tree, sequences, some)
             scored = computed / (time.perf_counter() - started)
         if requests:
+            some_texts = requests[: self.rows]
+            encoded = self.renderer.encode([request.text for request in some_texts])
             spent: list[tuple[float, int]] = []
             for most in (1, 1, PACED):  # the first pass also proves the way of asking
-                short = [replace(r, max_tokens=min(most, r.max_tokens), schema="") for r in requests[: self.rows]]
+                short = [replace(r, max_tokens=min(most, r.max_tokens), schema="") for r in some_texts]
                 started = time.perf_counter()
-                texts = self._write.answer(self.renderer.encode([r.text for r in short]), short)
+                texts = self._write.answer(encoded, short)
                 spent.append((time.perf_counter() - started, sum(text.tokens for text in texts)))
             _, (once, first), (longer, all_of_them) = spent
             written = (all_of_them - first) / (longer - once) if all_of_them > first and longer > once else written
+            if not prompts:
+                scored = sum(len(tree.tokens) for tree in pack(encoded, self.token_budget)) / once
         return self.processes.world * scored, self.processes.world * written
 
     @torch.inference_mode()

@@ -106,6 +106,7 @@ def test_the_pace_is_positive_and_stores_nothing(context: AuditContext, answerer
     assert scored > 0
     assert written > 0 or written != written  # a text may end at once
     assert answerer.costs.prompts == answerer.costs.texts == 0
+    assert answerer.pace([], [TextRequest(asked[0].text, max_tokens=40)])[0] > 0  # prompts of texts are computed too
     rehearsal = rehearse(Asks(asked), context)
     assert rehearsal is not None
     assert rehearsal.forecast.stored == 0
