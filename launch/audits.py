@@ -105,7 +105,7 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
             opened.answerer.costs = Costs()
             started = time.perf_counter()
             with Progressing(f"{cell.arm} seed {config['seed']} {name}") if processes.main else nullcontext() as shown:
-                seen = dataclasses.replace(context, progress=shown.bar) if shown else context
+                seen = _watched(context, shown.bar) if shown else context
                 result, problem = _run(audit, name, seen)
             if any(problems := processes.gather(f"audit {name}", partial(str, problem))):
                 failures[name] = problem or next(filter(None, problems))
@@ -156,6 +156,12 @@ def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | 
         else "how long depends on the server"
     )
     return {**dataclasses.asdict(expected), "seconds": seconds, "sentence": f"{expected.sentence}; {left}"}
+
+
+def _watched(context: AuditContext, bar: Callable[[str], Progress]) -> AuditContext:
+    """The context with progress that is shown, the judge's too."""
+    judge = dataclasses.replace(context.judge, progress=bar) if context.judge else None
+    return dataclasses.replace(context, progress=bar, judge=judge)
 
 
 def _unseen(what: str) -> Progress:

@@ -9,7 +9,7 @@ of what it says in the other: the mean of both is then near one half, and `posit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +38,17 @@ class Case:
 
 @dataclass(frozen=True)
 class OpenJudge:
-    """A judge that can be asked. `itself`: the audited variant judges its own replies."""
+    """A judge that can be asked. `itself`: the audited variant judges its own replies; `progress(what)` makes a
+    progress callback.
+    """
 
     answerer: Answerer
     renderer: Renderer
     name: str
     itself: bool = False
+    progress: Callable[[str], Progress] | None = None
 
-    def p_second(self, cases: Sequence[Case], progress: Progress | None = None) -> FloatArray:
+    def p_second(self, cases: Sequence[Case]) -> FloatArray:
         """The probability of each case's second answer, (n, 2) in [0, 1]: shown second, and shown first."""
         turns = [Turn("system", SYSTEM)]
         prompts = [
@@ -53,7 +56,7 @@ class OpenJudge:
             for case in cases
             for answers in (case.answers, case.answers[::-1])
         ]
-        answered = self.answerer.score(prompts, progress)
+        answered = self.answerer.score(prompts, self.progress("the judge") if self.progress else None)
         first = np.array([answer.probabilities[0] for answer in answered], dtype=np.float64).reshape(-1, 2)
         return np.column_stack([1 - first[:, 0], first[:, 1]])
 
