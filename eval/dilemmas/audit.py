@@ -114,6 +114,8 @@ class EthicalDilemmas:
             raise ValueError(f"audit.edc.dilemmas must be at least 1, got {self.dilemmas}")
         if not self.repeat_temperature > 0:
             raise ValueError(f"audit.edc.repeat_temperature must be over 0, got {self.repeat_temperature}")
+        if self.corpus is not None and not Path(self.corpus).expanduser().is_file():
+            raise ValueError(f"audit.edc.corpus must be a file of dilemmas, and {self.corpus} is none")
         if not self.ridge > 0:
             raise ValueError(f"audit.edc.ridge must be positive, got {self.ridge}")
 

@@ -176,3 +176,12 @@ def test_a_further_language_without_wordings(toy: Path, tiny_model: Path, capsys
     assert "audit.first_token: no held-out item has a wording in 'fr'" in said
     assert "set audit.first_token.languages" in said
     assert not [*Path("runs").glob("*/cells/*")]
+
+
+def test_a_corpus_that_is_not_there_is_refused_before_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["recipe=none", "audit=[edc]", "audit.edc.corpus=/nowhere.csv", f"runs={tmp_path}", "tracker=off"]
+    assert main(["run", *asked]) == 2
+    assert "audit.edc.corpus must be a file of dilemmas, and /nowhere.csv is none" in capsys.readouterr().err
+    assert not [*tmp_path.glob("*/cells/*")]
