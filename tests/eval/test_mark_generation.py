@@ -17,7 +17,7 @@ import torch
 
 from data.models import load_model, load_tokenizer
 from data.prompts import Asking, Renderer
-from data.records import AnswerDistribution, Group, Item, Respondent, Split, Survey
+from data.records import Split, Survey
 from eval.answer_store import AnswerStore
 from eval.answers import Answerer, Costs, OptionAnswer, Progress, TextAnswer, TextRequest
 from eval.backends.in_process import TransformersAnswerer
@@ -32,22 +32,6 @@ OPTIONS = ("Yes, always", "Sometimes", "No, never")
 SPLIT = Split(("toy/seen",), ("USA",), ("toy/held",), ("NOR", "JPN"), 0)
 REASON = "A plain reason in words."
 Rule = Callable[[str, Mapping[str, Any]], dict[str, Any]]
-
-
-@pytest.fixture
-def sexes() -> Survey:
-    """Twelve people a country whose sex decides their answer: women "Yes, always", men "No, never"."""
-    items = tuple(Item(name, f"Is it right, {name}?", OPTIONS, False, "toy") for name in ("toy/seen", "toy/held"))
-    people, shares = [], []
-    for country in ("NOR", "JPN", "USA"):
-        for place in range(12):
-            sex = ("female", "male")[place % 2]
-            group = Group(country, ("18-29", "30-49", "50+")[place % 3], sex)
-            features = {"age": str(20 + place), "sex": sex, "education": "school"}
-            answers = {item.id: 2 * (place % 2) for item in items}
-            people.append(Respondent(f"{country}-{place:02d}", group, features, answers))
-        shares += [AnswerDistribution(item.id, Group(country), (0.5, 0.0, 0.5), 12, 12.0) for item in items]
-    return Survey(items, tuple(shares), tuple(people))
 
 
 def letter(text: str, option: str) -> str:
