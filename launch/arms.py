@@ -31,6 +31,8 @@ CELL_KEYS = (
     "tracker",
     "budget",
     "judge",
+    "inference",
+    "gate",
 )
 SNAPSHOT_KEYS = ("audit_every", "snapshot_audits", "keep_snapshots")
 PARTS = ("recipe", "adapter", "mixture")
@@ -177,7 +179,11 @@ def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[s
     cell = {"arm": arm, "seed": seed, "draw": draw, **asked}
     if not trains(parts):
         cell |= {"seed": 0, "draw": 0, **dict.fromkeys(SNAPSHOT_KEYS)}
-    return cell | {"chosen": {part: composed["chosen"].get(part) for part in CELL_KEYS if part != "budget"}} | parts
+    return (
+        cell
+        | {"chosen": {part: composed["chosen"].get(part) for part in CELL_KEYS if part not in ("budget", "gate")}}
+        | parts
+    )
 
 
 def _check_snapshots(asked: Mapping[str, Any], audits: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
         known = served_identity(config) or weights[digest(model)]
         facts: list[Any] = [known, model["dtype"], versions]
         if trains(config):
-            used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "seed", "draw")
+            used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "gate", "seed", "draw")
             engine = {key: value for key, value in config["engine"].items() if key != "threads"}
             code = digest_code("train.variant", *_modules(*(config[part] for part in ("recipe", "adapter", "mixture"))))
             facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], code, engine]
@@ -105,7 +105,7 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
         judge, own = judge_of(config) or {}, judge_model(config)
         judging = weights[digest(own)] if own else served_identity(judge) if "model" in judge else ""
         shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
-        shared += [config["survey"], config["prompt"], config["backend"]]
+        shared += [config["survey"], config["prompt"], config["backend"], config["inference"]]
         keys = _keys(config, [*shared, config["controls"]], judging)
         name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
         parent = {"name": model["name"], "source": model["source"], "weights": known}

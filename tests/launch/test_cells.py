@@ -23,6 +23,8 @@ def config(**changes: Any) -> dict[str, Any]:
         "limit": None,
         "controls": False,
         "judge": {"_target_": "eval.insensitivity.judge.NoJudge"},
+        "inference": {"_target_": "eval.interventions.Unchanged"},
+        "gate": {"_target_": "train.gate.Gate"},
         "model": {"name": "tiny", "source": "/a", "dtype": "auto"},
         "recipe": {"_target_": "train.recipes.match.Match", "learning_rate": 1e-5},
         "adapter": {"_target_": "train.adapters.Full"},
