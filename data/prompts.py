@@ -13,26 +13,29 @@ by all personas; with `persona_first` a persona's tokens are shared by all items
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data.languages import frame, languages
+from data.personas import PERSONAS, Statement, persona, stated_fields
 from data.records import Group, Item, Turn
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 STYLES = ("chat", "completion", "native")
 LAYOUTS = ("item_first", "persona_first")
-PERSONAS = ("portrayal", "biography", "question_answer")
-FIELDS = ("country", "age", "sex", "education")
 
 
 @dataclass(frozen=True, slots=True)
 class OptionPrompt:
-    """A rendered prompt and the labels that may answer it, in the order shown."""
+    """A rendered prompt and the labels that may answer it, in the order shown.
+
+    `reorder(places)` asks the same with, at place i, what stands here at `places[i]`; None where nothing has an order.
+    """
 
     text: str
     labels: tuple[str, ...]
+    reorder: Callable[[tuple[int, ...]], OptionPrompt] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ class Asking:
 class Renderer:
     """Renders dialogues and survey questions for one tokenizer (None in completion and native style without one)."""
 
-    def __init__(self, asking: Asking, tokenizer: Any | None = None) -> None:
+    def __init__(self, asking: Asking, tokenizer: Any | None = None, statement: Statement | None = None) -> None:
         self.asking = asking
+        self.statement = statement
         self.frame = frame(asking.language)
         self.tokenizer = tokenizer
         if asking.style == "chat" and getattr(tokenizer, "chat_template", None) is None:
@@ -73,7 +77,11 @@ class Renderer:
         """The same renderer for another language. ValueError where there is no frame for it."""
         if language == self.asking.language:
             return self
-        return Renderer(replace(self.asking, language=language), self.tokenizer)
+        return Renderer(replace(self.asking, language=language), self.tokenizer, self.statement)
+
+    def stating(self, statement: Statement) -> Renderer:
+        """The same renderer, whose system turn says in the words of `statement` who answers, where one is stated."""
+        return Renderer(self.asking, self.tokenizer, statement)
 
     def dialogue(self, turns: Sequence[Turn]) -> str:
         """The text of a dialogue up to the point where the model speaks."""
@@ -94,36 +102,67 @@ class Renderer:
         """A dialogue whose last turn is a lettered question; `ask` follows the options."""
         labels = tuple(LETTERS[: len(options)])
         text = lettered(question, options) + (f"\n\n{ask}" if ask else "")
-        return OptionPrompt(self.dialogue([*turns, Turn("user", text)]), labels)
+
+        def reorder(places: tuple[int, ...]) -> OptionPrompt:
+            return self.closed(turns, question, [options[place] for place in places], ask)
+
+        return OptionPrompt(self.dialogue([*turns, Turn("user", text)]), labels, reorder)
 
     def survey(
-        self, item: Item, order: Sequence[int], group: Group, condition: str, told: int | None = None
+        self,
+        item: Item,
+        order: Sequence[int],
+        group: Group,
+        condition: str,
+        told: int | None = None,
+        place: str = "",
+        before: Sequence[Turn] = (),
     ) -> OptionPrompt:
         """An item with its options in `order`, put to the persona that `condition` states of `group`, all in the
         language of the prompts. ValueError where the item has no wording in it.
 
-        `told` is the index of an option that a line after the persona says most people choose.
+        `told` is the index of an option that a line after the persona says most people choose. `place`: where in the
+        country the persona lives. `before`: turns of user and assistant before the question.
         """
         item = item.in_language(self.asking.language)
-        stated = self.persona(group, condition)
+        stated = self.persona(group, condition, place)
         if told is not None:
             stated = "\n".join(filter(None, [stated, self.frame.told.format(option=item.options[told])]))
         options = [item.options[index] for index in order]
-        if self.asking.layout == "persona_first":
-            return self.closed([Turn("system", self.instruction(stated))], item.question, options)
-        return self.closed([Turn("system", self.frame.instruction)], item.question, options, stated)
+        if self.asking.layout == "persona_first" or self.statement is not None:
+            return self.closed([Turn("system", self.instruction(stated)), *before], item.question, options)
+        return self.closed([Turn("system", self.frame.instruction), *before], item.question, options, stated)
 
-    def persona(self, group: Group, condition: str) -> str:
-        """As the function `persona`, in the renderer's style and language."""
-        return persona(group, condition, self.asking.persona, self.asking.language)
+    def persona(self, group: Group, condition: str, place: str = "") -> str:
+        """As the function `persona`, in the renderer's style and language; with `place` as "Hamar in Norway". In the
+        words of the renderer's statement where it has one.
+        """
+        if self.statement is None:
+            stated = persona(group, condition, self.asking.persona, self.asking.language)
+        else:
+            fields = stated_fields(group, condition)
+            stated = self.statement.of_group(group, fields, self.frame) if fields else ""
+        if not place:
+            return stated
+        country = self.frame.country(group.country)
+        return stated.replace(country, f"{place} in {country}")
 
     def instruction(self, stated: str) -> str:
         """What a system turn says: the instruction, then the persona where one is stated."""
         return f"{self.frame.instruction}{self.frame.biography_joint}{stated}" if stated else self.frame.instruction
 
+    def described(self, instruction: str, place: str) -> str:
+        """The system turn of a question that itself describes who answers, from the country named `place` ("": not
+        stated): the instruction, and what the renderer's statement adds.
+        """
+        said = self.statement.of_described(place, self.frame) if self.statement else ""
+        return f"{instruction}{self.frame.biography_joint}{said}" if said else instruction
+
     def in_style(self, persona: str) -> Renderer:
-        """The same renderer with another persona style, one of PERSONAS. ValueError for another."""
-        if persona == self.asking.persona:
+        """The renderer with another persona style, one of PERSONAS, in place of a statement's words. ValueError for
+        another.
+        """
+        if persona == self.asking.persona and self.statement is None:
             return self
         return Renderer(replace(self.asking, persona=persona), self.tokenizer)
 
@@ -171,34 +210,15 @@ def orders(
     return list(dict.fromkeys(found))
 
 
-def persona(group: Group, condition: str, style: str = "biography", language: str = "en") -> str:
-    """The sentence that states who answers: the fields of `group` that `condition` names, e.g. "country+age".
-
-    "none" states nobody. Styles after Santurkar et al. 2023 (OpinionQA): portrayal, biography, question and answer.
-    Raises ValueError for a field that is unknown or empty in `group`, and for a value that `language` has no words for.
+def in_any_order(ask: Callable[[tuple[int, ...]], OptionPrompt], order: Sequence[int]) -> OptionPrompt:
+    """`ask(order)`, which can be asked in other orders too. For a question that earlier turns of its dialogue repeat:
+    `ask` builds all that depends on the order of the options.
     """
-    if condition == "none":
-        return ""
-    words = frame(language)
-    facts = []
-    for name in condition.split("+"):
-        if name not in FIELDS or not getattr(group, name):
-            raise ValueError(f"condition {condition!r} needs {name!r}, which group {group.label!r} does not have")
-        facts.append((words.facts[name], words.value(name, getattr(group, name))))
-    if style == "question_answer":
-        return "\n".join(
-            words.question_answer.format(question=fact.question, answer=fact.answer.format(value=value))
-            for fact, value in facts
-        )
-    if style == "biography":
-        return words.biography_joint.join(fact.biography.format(value=value) for fact, value in facts)
-    said = words.portrayal_joint.join(fact.portrayal.format(value=value) for fact, value in facts)
-    return words.portrayal.format(facts=said)
 
+    def reorder(places: tuple[int, ...]) -> OptionPrompt:
+        return in_any_order(ask, [order[place] for place in places])
 
-def place_name(country: str) -> str:
-    """The country's English name as it stands in a sentence: "the United States", "Norway"."""
-    return frame("en").country(country)
+    return replace(ask(tuple(order)), reorder=reorder)
 
 
 def _adds_bos(tokenizer: Any) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 AGE_BANDS = ("18-29", "30-49", "50+")
+NEUTRAL = "neutral/"
+"""Ids of items that are of no survey, and so neither trained on nor held out, begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +245,21 @@ class Dilemma:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """Open-ended preference data: a prompt with a chosen and a rejected reply, and the annotator's country if known."""
+    """Open-ended preference data: a prompt with a chosen and a rejected reply, and the annotator's country if known.
+
+    `country` is an alpha-3 code or "". `before` are the turns of the dialogue that came before the prompt.
+    """
 
     prompt: str
     chosen: str
     rejected: str
     country: str = ""
+    before: tuple[Turn, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The dialogue up to the reply; the last turn is the user's."""
+        return (*self.before, Turn("user", self.prompt))
 
 
 @dataclass(frozen=True, slots=True)

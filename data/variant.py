@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from data.files import digest
+from data.files import digest, read_json
 from data.manifest import SCHEMA, STATES, read_manifest, update_manifest
-from data.models import ModelSpec, dtype_for, fetch, load_model, load_tokenizer, weights_hash
+from data.models import ModelSpec, attention_for, dtype_for, fetch, load_model, load_tokenizer, weights_hash
 
 __all__ = ["SCHEMA", "STATES", "Variant", "load_variant", "read_manifest", "update_manifest"]
+
+QUANTIZATION = "adapter_quantization.json"
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,26 @@ def load_variant(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
     """Model on `device`, tokenizer, and a hash of all that its answers depend on (base weights, adapter, tokenizer).
 
-    An adapter stays unmerged on the base that `spec` names; its own record of the base's path is not used.
+    An adapter stays unmerged on the base that `spec` names, quantised as it was in training; its own record of the
+    base's path is not used.
     """
     kept = locate(cell, spec)
-    model: Any = load_model(kept.folder, dtype_for(spec, device), spec.trust_remote_code)
+    dtype = dtype_for(spec, device)
+    quantization = quantization_of(kept.adapter) if kept.adapter else None
+    attention = attention_for(spec, dtype, device)
+    model: Any = load_model(kept.folder, dtype, spec.trust_remote_code, attention, quantization)
     if kept.adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, kept.adapter).eval()
     return model.to(device), load_tokenizer(kept.folder, spec.trust_remote_code), kept.weights
+
+
+def quantization_of(adapter: Path) -> dict[str, Any] | None:
+    """How the base was quantised under which an adapter was trained; None where it was not."""
+    path = adapter / QUANTIZATION
+    found: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return found
 
 
 @dataclass(frozen=True)

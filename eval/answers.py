@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,15 @@ class Answerer(Protocol):
     def perplexity(self, texts: Sequence[str]) -> float:
         """Perplexity on plain texts, at least 1; NaN where the model does not tell."""
         ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """An answerer that asks another one in its own way; `around` is the same way of asking `inner`."""
+
+    inner: Answerer
+
+    def around(self, inner: Answerer) -> Answerer: ...
 
 
 @dataclass(frozen=True)

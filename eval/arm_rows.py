@@ -14,12 +14,13 @@ from eval.validity import Validity
 def arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
     """The arm by its parts, with every cell and what its manifest tells."""
     first = arm.first
-    kept = ("state", "parent", "hashes", "versions", "budget", "training", "seconds")
+    kept = ("state", "collapsed", "parent", "hashes", "versions", "budget", "training", "mixture", "seconds")
     return {
         "name": arm.name,
         "recipe": first.recipe,
         "adapter": first.adapter,
         "mixture": first.mixture,
+        "inference": first.inference,
         "seeds": arm.seeds,
         "draws": arm.draws,
         "cells": [

@@ -15,6 +15,7 @@ from data.files import read_json
 from eval.records import PERSON, SCORE_COLUMNS, Estimate
 
 UNTRAINED = "none"
+UNCHANGED = "none"
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class CellResult:
     """One cell: its names, its folder, its manifest and its resolved config.
 
     `recipe`, `adapter` and `mixture` are the names of the config members ("match", "full", "diverse"); recipe "none" is
-    a model that nothing was done to. Read from `manifest`: state, and training (shown in the report). Read from
-    `config`: audit (its keys are the audits that must be there) and limit.
+    a model that was not trained; `inference` is that of the intervention at inference time. Read from `manifest`: state,
+    training (shown in the report), collapsed and unaudited (what a collapsed variant could not be asked, and why); from `config`: audit (its keys are the audits that must be there) and limit.
     """
 
     arm: str
@@ -35,10 +36,16 @@ class CellResult:
     recipe: str
     adapter: str
     mixture: str
+    inference: str = UNCHANGED
 
     @property
     def trained(self) -> bool:
         return self.recipe != UNTRAINED
+
+    @property
+    def untouched(self) -> bool:
+        """A model that nothing was done to: not trained, and asked as the audits ask."""
+        return not self.trained and self.inference == UNCHANGED
 
     @property
     def label(self) -> str:
@@ -54,7 +61,9 @@ class CellResult:
         """Why the cell is incomplete, in words; empty where it is finished and every configured audit is there."""
         reasons = [] if self.manifest.get("state") == "done" else [f"its state is {self.manifest.get('state')!r}"]
         absent = sorted(set(self.config.get("audit") or {}) - set(self.audits))
-        return tuple([*reasons, *(f"audit {name} is missing" for name in absent)])
+        vain = self.manifest.get("unaudited") or {}
+        told = {name: f"failed: {vain[name]['why']}" if name in vain else "is missing" for name in absent}
+        return tuple([*reasons, *(f"audit {name} {what}" for name, what in told.items())])
 
     def items(self, audit: str) -> pd.DataFrame:
         """Per-item evidence of an audit."""
@@ -120,6 +129,10 @@ class Arm:
     @property
     def trained(self) -> bool:
         return self.first.trained
+
+    @property
+    def untouched(self) -> bool:
+        return self.first.untouched
 
     @property
     def seeds(self) -> list[int]:

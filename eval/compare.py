@@ -23,12 +23,13 @@ from eval.cells import Arm, CellResult, arms_of
 from eval.contrasts import AnswersOf, contrasts, family, subject, tables
 from eval.controls import blind_audits, control_rows
 from eval.culture_map import culture_map
+from eval.differences import contrast
 from eval.effects import design, factor_effects
 from eval.findings import findings
 from eval.inference import Hypothesis, equivalence_p
 from eval.pooling import levels_of, matched, mean_of_cells, pooled_estimates
 from eval.records import Comparison, Estimate
-from eval.validity import Validity, gate, worst
+from eval.validity import Validity, gate, stopped, worst
 from eval.verdicts import shortcomings, verdict_on
 
 SCHEMA = 2
@@ -58,8 +59,8 @@ def compare(
     """The summary (JSON-able, NaN for undefined) and all finished cells' scores with columns arm, seed, draw, audit.
 
     `answers` gives, by audit, how its items.parquet becomes an answers table: those audits get measures of variation
-    compared, a culture map and the agreement between audits, and `gate_audit` the validity gate. The first untrained
-    arm is the base that every arm is held against; the trained ones are decomposed into factors (`eval.effects`).
+    compared, a culture map and the agreement between audits, and `gate_audit` the validity gate. The first
+    untouched arm is the base that every arm is held against; trained ones are decomposed into factors (`eval.effects`).
     `not_a_result` adds the caller's reasons (a placeholder survey …) to those found here; `split`, `surveys` and
     `provenance` are shown as they are.
     The same cells, seed and draws give the same numbers whatever other arms there are. ValueError where a hypothesis
@@ -71,7 +72,7 @@ def compare(
             if name not in arms:
                 raise ValueError(f"hypothesis {hypothesis.name!r} names arm {name!r}; the arms are {', '.join(arms)}")
     readers = answers or {}
-    base = next((arm for arm in arms.values() if not arm.trained), None)
+    base = next((arm for arm in arms.values() if arm.untouched), None)
     estimates = _estimates(arms, base, drift, seed, draws)
     validity = {name: _validity(arm, base, gate_audit, readers.get(gate_audit)) for name, arm in arms.items()}
     compared, equivalent = _comparisons(arms, base, hypotheses, readers, seed, draws)
@@ -100,6 +101,7 @@ def compare(
         "effects": effects,
         "verdicts": [
             asdict(verdict_on(one, by_hypothesis.get(one.name), equivalent.get(one.name), arms, validity, not_a_result))
+            | {"contrast": asdict(contrast(one, arms[one.arm], arms[one.against]))}
             for one in hypotheses
         ],
         "culture_maps": {
@@ -130,7 +132,7 @@ def _estimates(
     found: dict[str, dict[str, list[Estimate]]] = {}
     for name, arm in arms.items():
         found[name] = {audit: pooled_estimates(arm, audit, _rng(seed, name, audit), draws) for audit in arm.audits}
-        if drift is None or base is None or not arm.trained:
+        if drift is None or base is None or arm.untouched:
             continue
         for audit in set(arm.audits) & set(base.audits):
             before = base.cells[0].items(audit)
@@ -170,16 +172,16 @@ def _comparisons(
 
 
 def _validity(arm: Arm, base: Arm | None, audit: str, reader: AnswersOf | None) -> Validity:
-    """The gate of every cell; an incomplete cell makes the arm incomplete whatever the others are."""
+    """The gate of every cell and of its training; an incomplete one makes the arm incomplete whatever others are."""
     before = _perplexity(base.cells[0], audit) if base and base.cells and audit in base.audits else float("nan")
-    found = [(cell.label, Validity("incomplete", cell.missing)) for cell in arm.incomplete]
+    found = [(cell, Validity("incomplete", cell.missing)) for cell in arm.incomplete]
     for cell in arm.cells:
         if audit not in cell.audits:
-            found.append((cell.label, Validity("valid", (f"not gated: audit {audit} was not run",))))
+            found.append((cell, Validity("valid", (f"not gated: audit {audit} was not run",))))
             continue
         items = cell.items(audit)
-        found.append((cell.label, gate(items, reader(items) if reader else None, _perplexity(cell, audit), before)))
-    return worst(found)
+        found.append((cell, gate(items, reader(items) if reader else None, _perplexity(cell, audit), before)))
+    return worst([(cell.label, stopped(one, cell.manifest.get("collapsed"))) for cell, one in found])
 
 
 def _perplexity(cell: CellResult, audit: str) -> float:

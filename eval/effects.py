@@ -1,9 +1,9 @@
 """What each factor of an experiment does: objective, trained parameters and data, where its arms tell them apart.
 
-A factor varies where the trained arms have several recipes, adapters or mixtures. Where two or more do and every
-combination is an arm, once and with the same seeds and data draws, `eval.factorial` decomposes the main measures that
-are means of unit scores; the ratios (variation between and within countries) and gaps are none and have no effects.
-All are exploratory: hypotheses name pairs of arms.
+A factor varies where the trained arms have several recipes, adapters, mixtures or interventions at inference time.
+Where two or more do and every combination is an arm, once and with the same seeds and data draws, `eval.factorial`
+decomposes the main measures that are means of unit scores; the ratios (variation between and within countries) and gaps
+are none and have no effects. All are exploratory: hypotheses name pairs of arms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from eval.records import FactorEffect
 from eval.summaries import select
 from eval.units import shared
 
-FACTORS = {"recipe": "objective", "adapter": "trained parameters", "mixture": "data"}
+FACTORS = {
+    "recipe": "objective",
+    "adapter": "trained parameters",
+    "mixture": "data",
+    "inference": "intervention at inference time",
+}
 """What the factors are called, by the config group whose members are their levels."""
 MEASURES = (
     ("first_token", "js_distance", "country"),

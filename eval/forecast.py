@@ -20,7 +20,7 @@ import numpy as np
 
 from data.packing import pack
 from data.prompts import OptionPrompt, Renderer
-from eval.answers import Costs, OptionAnswer, Progress, TextAnswer, TextRequest
+from eval.answers import Answerer, Asks, Costs, OptionAnswer, Progress, TextAnswer, TextRequest
 from eval.context import AuditContext
 
 LETTERS_A_TOKEN = 4  # where there is no tokenizer: English text has about four letters a token
@@ -134,11 +134,22 @@ def rehearse(audit: Any, context: AuditContext) -> Rehearsal | None:
     """The rehearsal of `audit.ask(context)`; None where the audit has no `ask`. Raises as `ask` does."""
     if not hasattr(audit, "ask"):
         return None
-    rehearsal = Rehearsal(context.renderer, context.answerer.identity)
-    audit.ask(replace(context, answerer=rehearsal, progress=lambda what: lambda done, total: None))
-    if isinstance(context.answerer, Remembers):
-        rehearsal.costs.stored = context.answerer.stored(rehearsal.prompts, rehearsal.requests)
+    answering = innermost(context.answerer)
+    rehearsal = Rehearsal(context.renderer, answering.identity)
+    asked = _around(context.answerer, rehearsal)
+    audit.ask(replace(context, answerer=asked, progress=lambda what: lambda done, total: None))
+    if isinstance(answering, Remembers):
+        rehearsal.costs.stored = answering.stored(rehearsal.prompts, rehearsal.requests)
     return rehearsal
+
+
+def innermost(answerer: Answerer) -> Answerer:
+    """What answers in the end, where answerers ask one another."""
+    return innermost(answerer.inner) if isinstance(answerer, Asks) else answerer
+
+
+def _around(answerer: Answerer, rehearsal: Rehearsal) -> Answerer:
+    return answerer.around(_around(answerer.inner, rehearsal)) if isinstance(answerer, Asks) else rehearsal
 
 
 def _shortest(request: TextRequest) -> str:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from eval.distances import FloatArray
 from eval.records import Verdict
 
+Factor = Literal["objective", "parameters", "data", "start", "asking", "budget", "precision"]
 _POWER = (1.959964 + 0.841621) / (2 * 1.959964)
 
 
@@ -25,8 +26,9 @@ class Hypothesis:
     """A pre-registered statement about one paired difference, arm minus `against`.
 
     `measure`, `condition` and `group` name it as estimates do ("js_distance", "country", "all"); `margin` >= 0 is the
-    smallest difference that matters, in the measure's unit. ValueError on any other `expect` or margin, and on a
-    measure `*_as_published`.
+    smallest difference that matters, in the measure's unit. `factor` is what the two arms are meant to differ in
+    (`eval.differences`); None takes the first of objective, parameters and data that does. ValueError on any other
+    `expect`, `factor` or margin, and on a measure `*_as_published`.
     """
 
     name: str
@@ -39,10 +41,14 @@ class Hypothesis:
     margin: float
     condition: str = "country"
     group: str = "all"
+    factor: Factor | None = None
 
     def __post_init__(self) -> None:
         if self.expect not in ("lower", "higher", "same"):
             raise ValueError(f"hypothesis {self.name!r}: expect must be lower, higher or same, got {self.expect!r}")
+        if self.factor not in (None, *get_args(Factor)):
+            known = ", ".join(get_args(Factor))
+            raise ValueError(f"hypothesis {self.name!r}: factor must be one of {known}, got {self.factor!r}")
         if not self.margin >= 0 or (self.expect == "same" and self.margin == 0):
             need = "above 0 where the same is expected" if self.expect == "same" else "0 or more"
             raise ValueError(f"hypothesis {self.name!r}: margin must be {need}, got {self.margin}")

@@ -1,9 +1,10 @@
 """How values move in time: along a training, snapshot by snapshot, and over the dated versions of a model series.
 
-Every row is an estimate with its place in time. Along a training, step 0 is the base and the last step the variant,
+Every row is an estimate with its place in time. Along a training, step 0 is the model where it started (the base, or
+the parent of a chain; absent where the parent is not an arm of the run) and the last step the variant,
 with the numbers of the summary; those in between are pooled over the cells of the arm as these are (`eval.pooling`),
 at the steps that all of its cells have. Where an audit knows how far one model moved from another (`drift`), each
-snapshot is held against the base (condition "training:…") and against the snapshot before ("previous:…"), each version
+snapshot is held against step 0 (condition "training:…") and against the snapshot before ("previous:…"), each version
 against the first ("first:…") and the one before. Per-country numbers stay in the snapshots' own estimates.json.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,12 +69,12 @@ def trajectories(
     known = _Known(estimates)
     missing = list(absent)
     rows = []
-    base = next((arm for arm in arms if not arm.trained and arm.cells), None)
+    base = next((arm for arm in arms if arm.untouched and arm.cells), None)
     for arm in (arm for arm in arms if arm.trained and arm.cells):
-        levels = levels_of(arm)
+        levels, start = levels_of(arm), _start(arm, base, arms)
         mine = [one for one in snapshots if one.result.arm == arm.name and _level(one.result) in levels]
         for audit in arm.audits:
-            moments, left_out = _steps(arm, base, audit, mine, known, _rng(seed, arm.name, audit), draws)
+            moments, left_out = _steps(arm, start, audit, mine, known, _rng(seed, arm.name, audit), draws)
             missing += left_out
             rng = _rng(seed, arm.name, audit, "drift")
             rows += _rows(audit, moments, drift.get(audit), AGAINST_BASE, rng, draws)
@@ -111,14 +113,14 @@ def _shown(one: Estimate) -> bool:
 
 def _steps(
     arm: Arm,
-    base: Arm | None,
+    start: Arm | None,
     audit: str,
     snapshots: Sequence[Snapshot],
     known: _Known,
     rng: np.random.Generator,
     draws: int,
 ) -> tuple[list[_Moment], list[str]]:
-    """Base, snapshots and variant in order, and sentences about steps that some cells lack; no moments where no step
+    """Start, snapshots and variant in order, and sentences about steps that some cells lack; no moments where no step
     is there in full.
     """
     facts = {"arm": arm.name, "seeds": arm.seeds, "draws": arm.draws}
@@ -138,11 +140,21 @@ def _steps(
     ]
     if not found:
         return [], left_out
-    if base is not None and audit in base.audits:
-        start = {**facts, "seeds": base.seeds, "draws": base.draws, "step": 0}
-        found.insert(0, _Moment(start, known.of(base.name, audit), base.cells[:1] * len(arm.cells)))
+    if start is not None and audit in start.audits:
+        of_level = {_level(cell): cell for cell in start.cells}
+        parents = [of_level[level] if start.trained else start.cells[0] for level in levels_of(arm)]
+        first = {**facts, "seeds": start.seeds, "draws": start.draws, "step": 0}
+        found.insert(0, _Moment(first, known.of(start.name, audit), tuple(parents)))
     last = {**facts, "step": int(arm.first.manifest["budget"]["steps"])}
     return [*found, _Moment(last, known.of(arm.name, audit), arm.cells)], left_out
+
+
+def _start(arm: Arm, base: Arm | None, arms: Sequence[Arm]) -> Arm | None:
+    """Where the arm's training started: the base, or the arm of its parents, None where one of them is not finished."""
+    parents = {Path(place).name for cell in arm.cells if (place := cell.config.get("start"))}
+    if not parents:
+        return base
+    return next((other for other in arms if parents <= {cell.folder.name for cell in other.cells}), None)
 
 
 def _rows(

@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,16 @@ def gate(
         warned.append(f"{share:.0%} of answers put over {MODE} on one option, of people's {people:.0%}")
     status = "collapsed" if collapsed else "warned" if warned else "valid"
     return Validity(status, (*collapsed, *warned), figures)
+
+
+def stopped(found: Validity, collapsed: Mapping[str, Any] | None) -> Validity:
+    """What audits found of a variant whose training was stopped (the manifest's `collapsed`: reason, step): collapsed,
+    whatever they found, or if they found nothing to ask (a model may be too broken). Unchanged where it was not (None).
+    """
+    if not collapsed:
+        return found
+    reason = f"its training was stopped at step {collapsed['step']}: {collapsed['reason']}"
+    return Validity("collapsed", (reason, *found.reasons), found.figures)
 
 
 def worst(found: Sequence[tuple[str, Validity]]) -> Validity:

@@ -14,9 +14,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from data.files import digest
-from launch.asked import Asked, trains
-from launch.build import nearest
+from launch.asked import Asked, of_the_base, trains, untouched
+from launch.chains import PARENT, REWARD_MODEL, check_words, parents_first, words
 from launch.compose import Composer, dotted
+from launch.heads import REWARD, head_of
+from launch.kinds import check_kinds, check_snapshots
 
 CELL_KEYS = (
     "model",
@@ -59,7 +61,7 @@ def ask(composer: Composer, overrides: Sequence[str], multirun: bool) -> Asked:
     name = heads[0]["name"] or _derived_name(parsed)
     if not FOLDER_NAME.fullmatch(str(name)):
         raise ValueError(f"name must be a folder name of letters, digits and . _ + -, got {name!r}")
-    return Asked(
+    asked = Asked(
         name=str(name),
         runs=Path(heads[0]["runs"]).expanduser().absolute(),
         overrides=tuple(overrides),
@@ -67,6 +69,8 @@ def ask(composer: Composer, overrides: Sequence[str], multirun: bool) -> Asked:
         hypotheses=tuple(heads[0]["hypotheses"] or ()),
         cells=tuple(_distinct(cells)),
     )
+    parents_first(asked.cells)  # refuses what cannot be built on, before anything is loaded
+    return asked
 
 
 def _expand(
@@ -77,7 +81,7 @@ def _expand(
     knobs = [one.input_line or "" for one in parsed if _key(one).split(".")[0] in PARTS and "." in _key(one)]
     others = [text for text in texts if text not in knobs]
     head = composer(others)
-    _check_kinds(head)
+    check_kinds(head)
     given = {_key(one) for one in parsed}
     arms: dict[str, list[str]] = head["arms"] or {}
     if arms:
@@ -94,68 +98,21 @@ def _expand(
         fitting = [text for text in knobs if _key(composer.parse([text])[0]) in keys or text.startswith("+")]
         unused -= set(fitting)
         composed = composer([*mine, *fitting]) if fitting else plain
+        changed = {_key(one) for one in composer.parse(changes)}
+        if not trains(composed) and arms and PARENT not in changed:  # an experiment's base stays the base
+            composed["parent"] = None
         name = arm or _arm_name(composed, head, swept)
+        composed = _renamed(composed, {other: other + suffix for other in arms})
         made += [_cell(composed, name + (suffix if arm else ""), seed, draw) for seed in seeds for draw in draws]
     if unused:
         composer([*others, *sorted(unused)])
         raise ValueError(f"{sorted(unused)[0]!r} fits none of the arms {', '.join(arms) or '(one)'}")
-    if head["base_arm"] and any(map(trains, made)) and all(map(trains, made)):
-        bare = [text for text in others if _key(composer.parse([text])[0]) not in ("recipe", "adapter")]
-        made.insert(0, _cell(composer([*bare, "recipe=none", "adapter=full"]), "base" + suffix, 0, 0))
+    if head["base_arm"] and not any(map(untouched, made)):
+        own = ("recipe", "adapter", "inference", PARENT)
+        bare = [text for text in others if _key(composer.parse([text])[0]).partition(".")[0] not in own]
+        bare += ["recipe=none", "adapter=full", "inference=none"]
+        made.insert(0, _cell(composer(bare), "base" + suffix, 0, 0))
     return head, made
-
-
-KINDS: Mapping[str, tuple[type, ...]] = {
-    "runs": (str,),
-    "name": (str, type(None)),
-    "seeds": (list, type(None)),
-    "draws": (list, type(None)),
-    "audit_seed": (int,),
-    "controls": (bool,),
-    "audit_every": (int, type(None)),
-    "snapshot_audits": (list, type(None)),
-    "keep_snapshots": (bool,),
-    "base_arm": (bool,),
-    "arms": (dict, type(None)),
-    "hypotheses": (list, type(None)),
-    **dict.fromkeys(("budget", "model", "survey", "audit", "recipe", "adapter", "mixture", "prompt"), (dict,)),
-}
-SURVEY_KINDS: Mapping[str, tuple[type, ...]] = {
-    "blocks": (list,),
-    "groups": (list,),
-    "min_n": (int,),
-    "respondents_per_country": (int,),
-    "respondents_seed": (int,),
-    "split": (dict,),
-}
-WORDS = {
-    str: "text",
-    int: "a whole number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a mapping",
-    type(None): "null",
-}
-
-
-def _check_kinds(head: Mapping[str, Any]) -> None:
-    """Raise ValueError where a knob that shapes the run is of the wrong kind."""
-    audits = {f"audit.{name}": node for name, node in head["audit"].items()} if isinstance(head["audit"], dict) else {}
-    for name, value, kinds in (
-        *((name, head[name], kinds) for name, kinds in KINDS.items()),
-        *((name, node, (dict,)) for name, node in audits.items()),
-    ):
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise ValueError(f"{name} must be {' or '.join(WORDS[kind] for kind in kinds)}, got {value!r}")
-    for name, kinds in SURVEY_KINDS.items():
-        value = head["survey"].get(name, kinds[0]())
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"survey.{name} must be {WORDS[kinds[0]]}, got {value!r}")
-    for name in ("seeds", "draws"):
-        if head[name] == []:
-            raise ValueError(f"{name} is empty: expected at least one number, or null")
-    if not isinstance(head["model"].get("source"), str):
-        raise ValueError(f"model.source must be text, got {head['model'].get('source')!r}")
 
 
 def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[str, Any]:
@@ -171,14 +128,23 @@ def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[s
     parts["survey"] = {**parts["survey"], "blocks": blocks}
     for part in PARTS:
         parts[part] = {key: _file_absolute(value) for key, value in parts[part].items()}
+    if parts["recipe"].get("pairs"):
+        parts["recipe"]["pairs"] = _absolute(parts["recipe"]["pairs"])
     parts["audit"] = {
         name: {key: _file_absolute(value) for key, value in node.items()} for name, node in parts["audit"].items()
     }
     asked = {key: composed[key] for key in ("audit_seed", "limit", "controls", *SNAPSHOT_KEYS)}
-    _check_snapshots(asked, parts["audit"])
+    check_snapshots(asked, parts["audit"])
     cell = {"arm": arm, "seed": seed, "draw": draw, **asked}
-    if not trains(parts):
-        cell |= {"seed": 0, "draw": 0, **dict.fromkeys(SNAPSHOT_KEYS)}
+    head = head_of(parts["recipe"])
+    if head == REWARD:  # it answers nothing that an audit could ask
+        parts["audit"] = {}
+    if not trains(parts) or head == REWARD:
+        cell |= dict.fromkeys(SNAPSHOT_KEYS)
+    cell |= {"head": head, "parent": composed["parent"]}
+    if of_the_base(cell | parts):
+        cell |= {"seed": 0, "draw": 0}
+    check_words(cell | parts)
     return (
         cell
         | {"chosen": {part: composed["chosen"].get(part) for part in CELL_KEYS if part not in ("budget", "gate")}}
@@ -186,17 +152,13 @@ def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[s
     )
 
 
-def _check_snapshots(asked: Mapping[str, Any], audits: Mapping[str, Any]) -> None:
-    every, names = asked["audit_every"], asked["snapshot_audits"]
-    if every is not None and every < 1:
-        raise ValueError(f"audit_every must be null or a number of steps of at least 1, got {every}")
-    if names == []:
-        raise ValueError(
-            "snapshot_audits is empty: expected names of audits, or null for all; audit_every=null for none"
-        )
-    for name in names or ():
-        if name not in audits:
-            raise ValueError(f"snapshot_audits names {name!r}, which is none of the audits{nearest(str(name), audits)}")
+def _renamed(composed: dict[str, Any], arms: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration with the arms that it is built on under the names that they have in this run."""
+    named = {knob: arms.get(word, word) if isinstance(word, str) else word for knob, word in words(composed).items()}
+    recipe = composed["recipe"]
+    if REWARD_MODEL in named:
+        recipe = {**recipe, "reward_model": named[REWARD_MODEL]}
+    return {**composed, "recipe": recipe, "parent": named.get(PARENT)}
 
 
 def _absolute(source: str) -> str:
@@ -213,15 +175,20 @@ def _file_absolute(value: Any) -> Any:
 
 def _arm_name(composed: Mapping[str, Any], head: Mapping[str, Any], swept: Mapping[str, str]) -> str:
     chosen = {part: composed["chosen"][part] for part in ("recipe", "adapter")}
-    name = chosen["recipe"] if not trains(composed) else f"{chosen['recipe']}-{chosen['adapter']}"
-    name = "base" if name == "none" else name
-    more = {key: value for key, value in swept.items() if key not in ("recipe", "adapter", "seed", "draw")}
+    names = [chosen["recipe"], chosen["adapter"]] if trains(composed) else []
+    named = ["recipe", "adapter", "inference", "seed", "draw"]
+    if not trains(composed) and composed["parent"]:
+        names, named = [_slug(Path(str(composed["parent"])).name)], [*named, PARENT]
+    names += [] if composed["chosen"]["inference"] == "none" else [composed["chosen"]["inference"]]
+    name = "-".join(names) or "base"
+    more = {key: value for key, value in swept.items() if key not in named}
+    more |= {key: Path(value).name for key, value in more.items() if key == PARENT}
     return name + "".join(f"-{_slug(key)}-{_slug(value)}" for key, value in more.items())
 
 
 def _names_data(key: str) -> bool:
     """Whether a swept key makes other base models or other questions, so that even the base needs an arm for each."""
-    return key.split(".")[0] not in (*PARTS, *SNAPSHOT_KEYS, "seed", "draw", "budget")
+    return key.split(".")[0] not in (*PARTS, *SNAPSHOT_KEYS, PARENT, "inference", "seed", "draw", "budget")
 
 
 def _refuse_conflicts(composer: Composer, arms: Mapping[str, list[str]], given: set[str]) -> None:
@@ -262,7 +229,7 @@ def _distinct(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     seen: dict[tuple[Any, ...], dict[str, Any]] = {}
     for cell in cells:
         key = (cell["arm"], cell["seed"], cell["draw"])
-        if key in seen and trains(cell) and seen[key] != cell:
+        if key in seen and not untouched(cell) and seen[key] != cell:
             raise ValueError(f"two different cells are called {key}: give the arms names of their own")
         seen.setdefault(key, cell)
     return list(seen.values())

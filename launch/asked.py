@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 UNTRAINED = "train.recipes.none.NoTraining"
+UNCHANGED = "eval.interventions.Unchanged"
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,18 @@ class Asked:
 def trains(cell: Mapping[str, Any]) -> bool:
     """Whether the cell trains anything (recipe `none` does not)."""
     return bool(cell["recipe"].get("_target_") != UNTRAINED)
+
+
+def of_the_base(cell: Mapping[str, Any]) -> bool:
+    """Whether the cell is the base model: it trains nothing, and asks no variant that another cell trained."""
+    return not trains(cell) and cell["parent"] is None
+
+
+def plainly(cell: Mapping[str, Any]) -> bool:
+    """Whether the cell is asked as the audits ask, without an intervention."""
+    return bool(cell["inference"].get("_target_") == UNCHANGED)
+
+
+def untouched(cell: Mapping[str, Any]) -> bool:
+    """Whether the cell is the base model, asked as the audits ask: nothing trained, no intervention."""
+    return of_the_base(cell) and plainly(cell)

@@ -1,8 +1,10 @@
 """Auditing a cell's variant: every audit that is not there yet under its key, each committed whole.
 
 An audit's `estimates.json` is written last and is the mark that it is complete. The answers lie in one store a cell: an
-audit that was cut off goes on where it was. Several processes walk through the same audits together where the backend
-shares its work among them (`eval.backends.sharing`); else the main process asks and the others wait.
+audit that was cut off goes on where it was. What a variant whose training collapsed cannot be asked is no failure of
+the run: its manifest keeps it as `unaudited`; asked otherwise, or with --retry-failed, it is tried again. Several
+processes walk through the same audits together where the backend shares its work among them (`eval.backends.sharing`);
+else the main process asks and the others wait.
 """
 
 from __future__ import annotations
@@ -13,16 +15,17 @@ import math
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.files import replacing, write_json
+from data.manifest import update_manifest
 from data.prompts import Asking
 from launch.build import build, build_as
-from launch.cells import Cell, audit_key
+from launch.cells import Cell
 from launch.judging import open_judge
 from launch.people import people
 from launch.progress import Progressing, duration
@@ -40,17 +43,15 @@ class AuditsError(RuntimeError):
     """Some audits failed, in all processes alike; the message says which and why."""
 
 
-def audit_cell(cell: Cell, processes: Processes) -> None:
+def audit_cell(cell: Cell, processes: Processes, collapsed: Mapping[str, Any] | None = None) -> None:
     """Run what is missing. An audit that fails does not stop the others.
 
-    Raises AuditsError in the end where some failed; other errors where none could be run.
+    Raises AuditsError in the end where some failed, unless the training has `collapsed` (the manifest's record: reason,
+    step); other errors where none could be run.
     """
     from eval.backends.sharing import Processes
 
-    keys = cell.config["keys"]
-    missing = processes.from_main(
-        "missing", lambda: [name for name, key in keys.items() if audit_key(cell.folder, name) != key]
-    )
+    missing = processes.from_main("missing", cell.audits_to_do)
     if not missing:
         return
     backend: Backend = build(cell.config["backend"], "backend")
@@ -58,8 +59,17 @@ def audit_cell(cell: Cell, processes: Processes) -> None:
         failures = _audits(cell, backend, missing, processes)
     else:
         failures = processes.from_main("audits", lambda: _audits(cell, backend, missing, Processes()))
-    if failures:
+    if failures and collapsed:
+        processes.from_main("unaudited", partial(_give_up, cell, failures))
+    elif failures:
         raise AuditsError("; ".join(f"audit {name}: {error}" for name, error in failures.items()))
+
+
+def _give_up(cell: Cell, failures: Mapping[str, str]) -> None:
+    keys = cell.config["keys"]
+    update_manifest(cell.folder, unaudited={name: {"key": keys[name], "why": why} for name, why in failures.items()})
+    for name, why in failures.items():
+        print(f"{cell.arm} seed {cell.config['seed']} has collapsed and cannot take {name}: {why}", file=sys.stderr)
 
 
 def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes) -> dict[str, str]:
@@ -72,10 +82,12 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
     from eval.answers import Costs
     from eval.context import AuditContext
     from eval.controls import controls_of, sentence
+    from eval.interventions import Unchanged
 
     disable_progress_bar()  # type: ignore[no-untyped-call]  # loading a model is no progress worth a bar
     config = cell.config
     audits = {name: build(config["audit"][name], f"audit.{name}") for name in names}
+    intervention: Unchanged = build(config["inference"], "inference")
     survey, split = people(config["survey"])
     spec = build_as(ModelSpec, config["model"], "model")
     asking = build_as(Asking, config["prompt"], "prompt")
@@ -83,12 +95,12 @@ def _audits(cell: Cell, backend: Backend, names: list[str], processes: Processes
     failures: dict[str, str] = {}
     with (
         closing(processes.main_first("store", lambda: AnswerStore(path))) as store,
-        backend.open(cell.folder, spec, asking, store) as opened,
+        backend.open(Path(config.get("variant", cell.folder)), spec, asking, store) as opened,
         open_judge(config, cell.folder, opened, processes) as judge,
     ):
         context = AuditContext(
-            answerer=opened.answerer,
-            renderer=opened.renderer,
+            answerer=intervention.answerer(opened.answerer),
+            renderer=intervention.renderer(opened.renderer),
             survey=survey,
             split=split,
             dilemmas=load_dilemmas(),
@@ -136,7 +148,7 @@ def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | 
 
     Only the asking is timed; what is computed from the answers afterwards takes seconds.
     """
-    from eval.forecast import Paced, rehearse
+    from eval.forecast import Paced, innermost, rehearse
 
     try:
         rehearsal = rehearse(audit, context)
@@ -145,7 +157,7 @@ def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | 
         return None  # asked in earnest it says the same, and is recorded as failed
     if rehearsal is None:
         return None
-    expected, answerer, seconds = rehearsal.forecast, context.answerer, math.nan
+    expected, answerer, seconds = rehearsal.forecast, innermost(context.answerer), math.nan
     if expected.stored == expected.prompts + expected.texts:
         seconds = 0.0
     elif isinstance(answerer, Paced):

@@ -63,11 +63,17 @@ def resolve(path: str, where: str) -> Any:
         raise ValueError(f"{where} must be a dotted path such as package.module.Name, got {path!r}")
     try:
         found = importlib.import_module(module)
-    except ImportError as error:
-        raise ValueError(f"{where}: cannot import {module!r}: {error}") from error
+    except (ImportError, SyntaxError) as error:
+        hint = " (install its package, or put its folder on PYTHONPATH)" if _absent(error, module) else ""
+        raise ValueError(f"{where}: cannot import {module!r}: {error}{hint}") from error
     if not hasattr(found, name):
         raise ValueError(f"{where}: {module} has no {name!r}{nearest(name, vars(found))}")
     return getattr(found, name)
+
+
+def _absent(error: Exception, module: str) -> bool:
+    """Whether the module itself, or a package that it is in, is what was not found."""
+    return isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -75,7 +81,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words = [str(other) for other in known if not str(other).startswith("_")]
     close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return hint + (f" Known: {', '.join(sorted(words))}" if 0 < len(words) <= 40 else "")
+    return hint + (f"{'' if hint else '.'} Known: {', '.join(sorted(words))}" if 0 < len(words) <= 40 else "")
 
 
 def fits(value: Any, hint: Any) -> bool:

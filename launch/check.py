@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.files import digest
+from data.preferences import check_source
 from data.served import is_served
 from data.splits import training_part
 from launch.asked import trains
@@ -18,21 +20,24 @@ from launch.process import threads_for
 if TYPE_CHECKING:
     from data.models import ModelSpec
     from data.prompts import Asking
+    from train.budget import Budget
 
 NEED_PEOPLE = {"first_token", "def", "mark"}
 PLAIN_PARTS = {
-    "engine": ("kind", "processes", "threads"),
     "tracker": ("mode", "project", "entity"),
 }
-ENGINE_KINDS = ("single", "ddp")
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
-    """Raise ValueError naming the first knob that is unknown, missing or of the wrong kind."""
+def check_cells(cells: Sequence[Cell], elsewhere: bool = False) -> None:
+    """Raise ValueError naming the first knob that is unknown, missing or of the wrong kind, and what this machine lacks
+    for the engine or the adapter; with `elsewhere` the cells are trained on others, which find out themselves.
+    """
     if not cells:
         return
     from data.models import ModelSpec
     from data.prompts import Asking
+    from train.adapters import check_together
+    from train.engines import Engine
     from train.run import Budget
 
     for cell in cells:  # first of all: beside what is trained stands a base that would be refused for something else
@@ -51,27 +56,73 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 if not callable(build(node, where)):
                     raise ValueError(f"{where}: {node['_target_']} cannot be called")
         spec = build_as(ModelSpec, config["model"], "model")
+        recipe = build(config["recipe"], "recipe")
         asking = build_as(Asking, config["prompt"], "prompt")
         _check_answering(config, spec, asking)
         build(config["judge"], "judge")
+        build(config["inference"], "inference")
+        build(config["gate"], "gate")
         budget = build_as(Budget, config["budget"], "budget")
         for part, known in PLAIN_PARTS.items():
             if unknown := sorted(set(config[part]) - set(known)):
                 raise ValueError(f"{part}.{unknown[0]} is not a knob{nearest(unknown[0], known)}")
-        engine = config["engine"]
-        threads_for(engine["threads"], engine["processes"])
-        if engine["kind"] not in ENGINE_KINDS or (engine["kind"] == "single") != (engine["processes"] == 1):
-            raise ValueError(f"engine: kind single means one process and ddp several, got {engine}")
+        engine = build_as(Engine, config["engine"], "engine")
+        threads_for(engine.threads, engine.processes)
         if trains(config):
-            budget.split(engine["processes"])
-            if (config.get("audit_every") or 0) >= budget.steps:
+            budget.split(engine.processes)
+            check_together(engine, build(config["adapter"], "adapter"), getattr(recipe, "head", "language"))
+            _check_amount(config, spec, asking, recipe, budget)
+            if (config.get("audit_every") or 0) >= (math.inf if budget.measured else budget.steps):
                 raise ValueError(
                     f"audit_every must be less than the steps of the training, {budget.steps}, whose last is the "
                     f"variant itself; got {config['audit_every']}"
                 )
         if config["tracker"]["mode"] not in ("auto", "online", "offline", "off"):
             raise ValueError(f"tracker.mode must be auto, online, offline or off, got {config['tracker']['mode']!r}")
+        if not elsewhere:
+            check_machine(config)
         _check_people(config, seen)
+
+
+def check_machine(config: Mapping[str, Any]) -> None:
+    """Raise ValueError naming what this machine lacks for the cell's engine, adapter or attention."""
+    from data.models import ModelSpec, attention_for, device_for, dtype_for
+    from train.engines import Engine
+
+    spec = build_as(ModelSpec, config["model"], "model")
+    if not spec.served:
+        attention_for(spec, dtype_for(spec, device_for()), device_for())
+    if trains(config):
+        build_as(Engine, config["engine"], "engine").check_machine()
+        getattr(build(config["adapter"], "adapter"), "check_machine", lambda: None)()
+
+
+def _check_amount(config: Mapping[str, Any], spec: ModelSpec, asking: Asking, recipe: Any, budget: Budget) -> None:
+    """Whether the budget says how much: if not, budget.examples of this arm are measured as a proposal."""
+    from train.matching import check_amount, drawn
+    from train.run import RunContext
+
+    if budget.measured and config.get("audit_every"):
+        raise ValueError(
+            f"audit_every needs a number of steps, and that of budget.match={budget.match} is known only when training "
+            "starts: use budget.match=examples or steps, or audit_every=null"
+        )
+    survey, split = people(config["survey"])
+    part = training_part(survey, split, asking.language)
+    mixture = build(config["mixture"], "mixture")
+    run = RunContext(
+        cell=Path(),
+        spec=spec,
+        adapter=build(config["adapter"], "adapter"),
+        asking=asking,
+        examples=(),
+        budget=budget,
+        seed=config["seed"],
+        on_log=lambda step, record: None,
+        people=mixture.taught(part, split.seed, config["draw"]) if hasattr(mixture, "taught") else part,
+        head=getattr(recipe, "head", "language"),
+    )
+    check_amount(run, recipe, drawn(mixture, part, split, config["seed"], config["draw"]))
 
 
 def _check_answering(config: Mapping[str, Any], spec: ModelSpec, asking: Asking) -> None:
@@ -96,9 +147,8 @@ def _check_people(config: Mapping[str, Any], seen: set[str]) -> None:
     if trains(config):
         part = training_part(survey, split, config["prompt"].get("language", "en"))
         build(config["mixture"], "mixture")(part, 1, split.seed, config["draw"])
-        pairs = config["recipe"].get("pairs")
-        if pairs and not Path(pairs).is_file():
-            raise FileNotFoundError(f"recipe.pairs: {pairs} not found; expected a JSON Lines file")
+        if pairs := config["recipe"].get("pairs"):
+            check_source(pairs)
     held_items, held_countries = set(split.held_out_items), set(split.held_out_countries)
     if config["audit"].keys() & NEED_PEOPLE and not any(
         d.item in held_items and d.group.country in held_countries for d in survey.distributions

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from launch.bench import app as bench_app
+from launch.bench.command import app as bench_app
 from launch.survey_command import app as survey_app
 
 app = typer.Typer(
@@ -32,8 +32,14 @@ polyphony run -m recipe=match,dpo seed=0,1           every combination; the comp
 polyphony run experiment=quickstart limit=4 name=try a quick look: few units an audit, stamped NOT A RESULT
 polyphony run survey=file 'survey.blocks=["file:/path/mine.jsonl"]' 'audit=[first_token,edc]'  people of your own
 polyphony run model=local model.source=/path/to/folder                 a model of your own
+polyphony run -m recipe=none inference=none,persona_prompt   what asking in another way does, nothing trained
 polyphony run --config-dir ./my-conf recipe=mine     a recipe of your own (recipe/mine.yaml in that folder)
 polyphony run -m seed=0,1 hydra/launcher=joblib      cells side by side (pip install hydra-joblib-launcher)
+
+A folder of your own holds recipe/, mixture/, adapter/, audit/ or inference/NAME.yaml; the Python modules that these
+name are installed, here, or on PYTHONPATH. Instead of --config-dir: POLYPHONY_CONF=/a/folder, or
+'hydra.searchpath=[pkg://my_package.conf]', or an installed package with an entry point of the group polyphony.conf,
+which is found by itself (docs/own_recipe.md).
 """
 
 
@@ -107,12 +113,15 @@ def publish(runs: Runs) -> None:
 def doctor(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="What to check for.")] = None,
     model: Annotated[bool, typer.Option("--model", help="Load the model and check its scoring.")] = False,
+    config_dir: Annotated[
+        list[Path] | None, typer.Option(help="A config folder of your own, beside the shipped one.")
+    ] = None,
 ) -> None:
     """Versions, devices, data, model, tracker, disk; exit 1 if the main job cannot run."""
     from launch.doctor import examine
 
     failed = False
-    for finding in examine(overrides or ["experiment=quickstart"], deep=model):
+    for finding in examine(overrides or ["experiment=quickstart"], deep=model, folders=config_dir or []):
         failed |= finding.level == "fail"
         typer.echo(f"{finding.level:<5}{finding.what:<18}{finding.said}")
     raise typer.Exit(1 if failed else 0)
@@ -127,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         app(args=arguments, prog_name="polyphony")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"polyphony: {_sentence(error)}", file=sys.stderr)
         return 2
     return 0

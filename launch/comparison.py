@@ -13,8 +13,12 @@ import pandas as pd
 
 from data.code import digest_code
 from data.files import digest, read_json, replacing, write_json
+from launch.asked import trains
 from launch.build import build_as
 from launch.cells import Cell, audit_key, read_experiment
+from launch.chains import variant_cell
+from launch.heads import REWARD
+from launch.members import described
 from launch.people import people
 from launch.provenance import provenance
 from launch.snapshots import absent, missing_audits
@@ -23,23 +27,26 @@ if TYPE_CHECKING:
     from eval.cells import CellResult
     from eval.records import Estimate
 
+OF_TRAINING = ("recipe", "adapter", "mixture", "budget", "gate", "engine", "parent")
+
 
 @dataclass(frozen=True)
 class Compared:
-    """Where the report is, the finding in sentences, and whether both were made just now."""
+    """Where the report is, the finding and warnings in sentences, and whether they were made just now."""
 
     report: Path
     finding: tuple[str, ...]
+    warnings: tuple[str, ...]
     new: bool
 
 
 def compare_run(run: Path, anew: bool = False) -> Compared | None:
-    """Compare the run's finished cells and write comparison/; None where no cell is finished.
+    """Compare the run's finished cells and write comparison/; None where no cell that is audited is finished.
 
     What is there already stays if it was made from the same cells by the same code, unless `anew`.
     """
     experiment, cells = read_experiment(run)
-    if not any(cell.manifest.get("state") == "done" for cell in cells):
+    if not any(cell.manifest.get("state") == "done" for cell in cells if cell.head != REWARD):
         return None
     folder = run / "comparison"
     files = {
@@ -52,19 +59,28 @@ def compare_run(run: Path, anew: bool = False) -> Compared | None:
     if anew or not fresh:
         _write(folder, experiment, cells)
         write_json(files["made_from"], {"key": key})
-    return Compared(files["report"], tuple(read_json(files["summary"])["finding"]), new=anew or not fresh)
+    summary = read_json(files["summary"])
+    warnings = dict.fromkeys(verdict["contrast"]["warning"] for verdict in summary["verdicts"])
+    return Compared(
+        report=files["report"],
+        finding=tuple(summary["finding"]),
+        warnings=tuple(warning for warning in warnings if warning),
+        new=anew or not fresh,
+    )
 
 
-def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> None:
+def _write(folder: Path, experiment: dict[str, Any], stages: Sequence[Cell]) -> None:
     from eval.compare import compare
     from eval.diversity_enhanced.answers import preference_answers
     from eval.first_token.audit import answers_table
     from eval.inference import Hypothesis
     from eval.report.page import write_report
 
+    cells = [cell for cell in stages if cell.head != REWARD]
     config = cells[0].config
     survey, split = people(config["survey"])
-    models = {cell.config["model"]["name"]: cell.manifest.get("parent") for cell in cells}
+    bases = ("name", "source", "weights")
+    models = {cell.config["model"]["name"]: {name: cell.config["parent"][name] for name in bases} for cell in cells}
     asked_in = {"language": _languages(cells)}
 
     summary, scores = compare(
@@ -76,13 +92,35 @@ def _write(folder: Path, experiment: dict[str, Any], cells: Sequence[Cell]) -> N
         drift=_drift,
         split=dataclasses.asdict(split),
         surveys=[dataclasses.asdict(source) for source in survey.sources],
-        provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded), **asked_in},
+        provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded), **asked_in}
+        | _stages(stages),
     )
     summary["trajectories"] = _trajectories(cells, summary["estimates"])
+    summary["members"] = described(stages)
     with replacing(folder / "comparison.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
     write_json(folder / "summary.json", summary)
     write_report(folder)
+
+
+def _stages(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
+    """How each trained cell came to be, in words; nothing where every one was trained from the base in one stage."""
+    if not any(cell.head == REWARD or cell.config.get("start") or cell.config.get("rewarded_by") for cell in cells):
+        return {}
+    said = {}
+    for cell in cells:
+        if (made := variant_cell(cell)) is not cell:
+            said[cell.name] = f"the variant of {made.name} asked again, inference {cell.config['chosen']['inference']}"
+        if not trains(cell.config):
+            continue
+        chosen, config, spent = cell.config["chosen"], cell.config, cell.manifest.get("budget") or {}
+        judge = f", rewarded by {config['rewarded_by']}" if config.get("rewarded_by") else ""
+        numbers = ", ".join(f"{spent[name]:g} {name}" for name in ("examples", "steps", "tokens") if spent.get(name))
+        said[cell.name] = (
+            f"{chosen['recipe']} {chosen['adapter']} from {config.get('start') or 'the base'}{judge}: "
+            f"{numbers or 'not trained'}"
+        )
+    return {"stages": said}
 
 
 def _languages(cells: Sequence[Cell]) -> dict[str, str]:
@@ -124,24 +162,31 @@ def _trajectories(cells: Sequence[Cell], estimates: Sequence[dict[str, Any]]) ->
 
 
 def _result(cell: Cell) -> CellResult:
+    """What the cell left; where another trained the variant, what is said of the training is that one's."""
     from eval.cells import CellResult
 
-    chosen, config = cell.config["chosen"], cell.config
+    chosen, config, manifest = cell.config["chosen"], cell.config, cell.manifest
+    if (made := variant_cell(cell)) is not cell:
+        chosen = {**chosen, **{part: made.config["chosen"][part] for part in ("adapter", "mixture")}}
+        config = {**config, **{part: made.config[part] for part in OF_TRAINING}}
+        manifest = {**manifest, **{fact: made.manifest.get(fact) for fact in ("budget", "training", "hashes")}}
     return CellResult(
         arm=cell.arm,
         seed=config["seed"],
         draw=config["draw"],
         folder=cell.folder,
-        manifest=cell.manifest,
+        manifest=manifest,
         config=config,
-        recipe=chosen["recipe"],
+        recipe=config.get("lineage", chosen["recipe"]),
         adapter=chosen["adapter"],
         mixture=chosen["mixture"],
+        inference=chosen.get("inference") or "none",
     )
 
 
 def _key(experiment: dict[str, Any], cells: Sequence[Cell]) -> str:
-    left: list[Any] = [[cell.name, cell.manifest.get("state"), _audit_keys(cell)] for cell in cells]
+    facts = ("state", "collapsed", "unaudited")
+    left: list[Any] = [[cell.name, *map(cell.manifest.get, facts), _audit_keys(cell)] for cell in cells]
     left += [[one.name, _audit_keys(one)] for cell in cells for one in cell.snapshots()]
     dated = [[cell.config["model"].get(name) for name in ("series", "released")] for cell in cells]
     left += [[absent(cell) for cell in cells], dated]

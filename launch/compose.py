@@ -9,36 +9,53 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_module
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+import conf
 from launch.build import nearest
+from launch.plugins import Place, as_place, check_places, places
+
+SHIPPED = Path(str(conf.__file__)).parent
+SEARCH_PATH = "hydra.searchpath"
+INSTEAD = {  # recipes that are looked for under a name of their own
+    "ppo": "trl removed PPO in 1.13. Take recipe=rlhf (the same objective, computed exactly on closed questions), or "
+    "with recipe.estimator=sampled RLOO or GRPO (recipe.algorithm=rloo, grpo); docs/rlhf.md says how they differ",
+    "rloo": "take recipe=rlhf recipe.estimator=sampled recipe.algorithm=rloo",
+    "grpo": "take recipe=rlhf recipe.estimator=sampled recipe.algorithm=grpo",
+    "ipo": "take recipe=dpo recipe.loss_type=ipo",
+    "lora": "take adapter=lora, with any recipe",
+    "persona_prompt": "it trains nothing: take recipe=none inference=persona_prompt",
+    "cultural_prompt": "it trains nothing: take recipe=none inference=cultural_prompt",
+}
 
 
 class Composer:
     """Composes `conf/config.yaml` with overrides. Use as a context manager: Hydra keeps its state in a global.
 
-    `folders` are users' own config folders, searched after the shipped ones.
+    `folders` are the user's own config folders; `launch.plugins` says where others are looked for. An override
+    `hydra.searchpath=[…]` adds more. Raises ValueError or FileNotFoundError where one cannot be used.
     """
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
-        for folder in folders:
-            if not folder.is_dir():
-                raise FileNotFoundError(f"--config-dir {folder} is no folder")
-        places = ",".join(f"file://{folder.resolve()}" for folder in folders)
-        self._search = [f"hydra.searchpath=[{places}]"] if folders else []
+        self.places = places(folders)
+        check_places(self.places, SHIPPED)
 
     def __enter__(self) -> Composer:
         self._outer = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
+        _Beside.places = self.places
         self._hydra = initialize_config_module("conf", version_base="1.3", job_name="polyphony")
         return self
 
@@ -50,7 +67,9 @@ class Composer:
             GlobalHydra.instance().initialize(self._outer)
 
     def parse(self, overrides: Sequence[str]) -> list[Override]:
-        """Parsed overrides. Raises ValueError naming the one that is no `key=value`."""
+        """Parsed overrides. Raises ValueError naming the one that is no `key=value`, and as `check_places` where one
+        adds to the search path.
+        """
         parser = OverridesParser.create()
         parsed = []
         for text in overrides:
@@ -61,6 +80,8 @@ class Composer:
                     f"cannot read {text!r}: expected key=value, part=member or ~key; quote values that hold "
                     f"= , [ ] or spaces ({_first_line(error)})"
                 ) from error
+            if parsed[-1].key_or_group == SEARCH_PATH:
+                self._check_search_path(parsed[-1])
         return parsed
 
     def __call__(self, overrides: Sequence[str], config: str = "config") -> dict[str, Any]:
@@ -69,7 +90,7 @@ class Composer:
         Raises ValueError for a wrong key or value, naming the nearest valid one.
         """
         try:
-            composed = compose(config, overrides=[*self._search, *overrides], return_hydra_config=True)
+            composed = compose(config, overrides=list(overrides), return_hydra_config=True)
             chosen = dict(composed.hydra.runtime.choices)
             with open_dict(composed):
                 del composed["hydra"]
@@ -84,7 +105,7 @@ class Composer:
     def with_hydra(self, overrides: Sequence[str], config: str) -> Any:
         """The composed configuration with Hydra's own node, for its launchers."""
         try:
-            return compose(config, overrides=[*self._search, *overrides], return_hydra_config=True)
+            return compose(config, overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
             raise ValueError(self._explain(overrides, error)) from error
 
@@ -94,16 +115,34 @@ class Composer:
         names = [name for name in loader.list_groups("") if name != "hydra" and not name.startswith("_")]
         return {name: loader.get_group_options(name, ObjectType.CONFIG) for name in sorted(names)}
 
+    def member(self, part: str, name: str) -> dict[str, Any]:
+        """What stands in the YAML of a member, unresolved."""
+        path = next(place.members[f"{part}/{name}"] for place in self._all if f"{part}/{name}" in place.members)
+        node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        return dict(node or {})
+
+    @property
+    def _all(self) -> list[Place]:
+        return [as_place(str(SHIPPED), "conf"), *self.places]
+
+    def _check_search_path(self, override: Override) -> None:
+        value = override.value()
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ValueError(f"{SEARCH_PATH} must be a list such as [file:///a/folder,pkg://a.package], got {value!r}")
+        check_places([*self.places, *(as_place(one, SEARCH_PATH) for one in value)], SHIPPED)
+
     def _explain(self, overrides: Sequence[str], error: Exception) -> str:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             part, _, member = str(error.missing_cfg_file).rpartition("/")
             if part == "hydra/launcher":
                 return f"hydra/launcher={member} is not installed: pip install hydra-{member}-launcher"
+            if part == "recipe" and member in INSTEAD:
+                return f"{part} has no member {member!r}: {INSTEAD[member]}"
             return f"{part} has no member {member!r}{nearest(member, error.options or self.groups().get(part, []))}"
         groups = self.groups()
         try:
             plain = [text for text, one in zip(overrides, self.parse(overrides), strict=True) if _is_group(one, groups)]
-            keys = list(dotted(OmegaConf.to_container(compose("config", overrides=[*self._search, *plain]))))
+            keys = list(dotted(OmegaConf.to_container(compose("config", overrides=plain))))
         except (HydraException, OmegaConfBaseException, ValueError):
             return _first_line(error)
         for one in self.parse(overrides):
@@ -118,6 +157,17 @@ class Composer:
             hint = f"; did you mean {close[0]!r}?" if close else "; `polyphony run --help` lists the keys."
             return f"unknown key {key!r} in {one.input_line!r}{hint}{known}"
         return _first_line(error)
+
+
+class _Beside(SearchPathPlugin):  # Hydra's way to add to its search path
+    places: ClassVar[Sequence[Place]] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for place in self.places:
+            search_path.append(place.named, place.path)
+
+
+Plugins.instance().register(_Beside)
 
 
 def dotted(node: Any, prefix: str = "") -> Iterator[str]:

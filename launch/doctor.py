@@ -45,16 +45,17 @@ class Finding:
     said: str
 
 
-def examine(overrides: Sequence[str], deep: bool = False) -> Iterator[Finding]:
+def examine(overrides: Sequence[str], deep: bool = False, folders: Sequence[Path] = ()) -> Iterator[Finding]:
     """All findings, the quick ones first. `deep` loads the model and checks its scoring against a plain pass,
-    or asks a served one a question.
+    or asks a served one a question. `folders` are config folders of the user's own.
     """
     yield _python()
     yield from _libraries()
     yield from _machine()
     yield from _places()
     yield from _tracker()
-    yield from _configuration(overrides, deep)
+    yield from _plugins(folders)
+    yield from _configuration(overrides, deep, folders)
 
 
 def _python() -> Finding:
@@ -104,13 +105,31 @@ def _tracker() -> Iterator[Finding]:
     yield Finding("ok", "Weights & Biases", f"{said}; tracker auto means {resolve_mode('auto')}")
 
 
-def _configuration(overrides: Sequence[str], deep: bool) -> Iterator[Finding]:
+def _plugins(folders: Sequence[Path]) -> Iterator[Finding]:
+    """The user's own config folders, and whether what their members name can be imported."""
+    from launch.plugins import broken, listed, places
+
+    for place in places(folders):
+        try:
+            said = "; ".join(f"{where}: {members}" for where, members in listed([place]))
+            wrong = "; ".join(broken(place))
+        except (ValueError, OSError) as error:
+            said, wrong = "", str(error)
+        yield Finding("fail" if wrong else "ok", "own parts", wrong or said)
+
+
+def _configuration(overrides: Sequence[str], deep: bool, folders: Sequence[Path]) -> Iterator[Finding]:
     from launch.arms import ask
     from launch.check import check_cells
     from launch.compose import Composer
     from launch.pipeline import plan_cells
 
-    with Composer() as composer:
+    try:
+        made = Composer(folders)
+    except (ValueError, OSError) as error:
+        yield Finding("fail", "configuration", str(error))
+        return
+    with made as composer:
         try:
             asked = ask(composer, overrides, multirun=False)
             survey = asked.cells[0]["survey"]

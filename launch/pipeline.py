@@ -12,17 +12,21 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.files import digest
+from data.manifest import update_manifest
 from launch.arms import ask
 from launch.asked import Asked
 from launch.build import nearest
-from launch.cells import Cell, plan, read_experiment, write_cell, write_experiment
+from launch.cells import Cell, read_experiment, write_cell, write_experiment
 from launch.check import check_cells
 from launch.comparison import compare_run
 from launch.compose import Composer
 from launch.dispatch import dispatch
+from launch.heads import REWARD, check_heads
 from launch.identities import served_identity, weights_identity
 from launch.judging import judge_model
+from launch.memory import memory_lines
 from launch.people import people
+from launch.planning import plan
 from launch.process import last_error
 from launch.provenance import provenance
 from launch.show import print_plan
@@ -48,10 +52,14 @@ def run(
         composer.with_hydra(asked.dispatch, "dispatch")
         run_folder = asked.runs / asked.name
         cells = plan_cells(asked, run_folder, remember=not dry_run)
-        check_cells([cell for cell in cells if not (cell.folder / "config.yaml").exists()])
+        new = [cell for cell in cells if not (cell.folder / "config.yaml").exists()]
+        check_cells(new, elsewhere=dry_run or bool(asked.dispatch))
+        check_heads(new)
         check_hypotheses(asked, cells)
         if dry_run:
             print_plan(run_folder, cells)
+            for line in memory_lines(cells):
+                print(line)
             return 0
         run_folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -69,6 +77,8 @@ def _run(
     for cell in cells:
         write_cell(cell)
     write_experiment(run_folder, asked, cells, command, {"git": provenance()["git"]})
+    if retry_failed:
+        cells = [_tried_again(cell) for cell in cells]
     given_up = [cell for cell in cells if cell.manifest.get("state") == "failed" and not retry_failed]
     work = [cell for cell in cells if cell not in given_up and (cell.lacks() or cell.manifest.get("state") != "done")]
     say(f"{run_folder}: {len(cells)} cells, {len(cells) - len(work) - len(given_up)} done, {len(work)} to do")
@@ -80,14 +90,24 @@ def _run(
     return 1 if failed else 0
 
 
+def _tried_again(cell: Cell) -> Cell:
+    """The cell with nothing written off that a collapsed variant could not be asked."""
+    for one in (cell, *cell.snapshots()):
+        if one.manifest.get("unaudited"):
+            update_manifest(one.folder, unaudited=None)
+    return Cell(cell.folder, cell.config)
+
+
 def finish(run_folder: Path, anew: bool = False) -> None:
     """Compare what the cells left, write the report, send the comparison, and say where it is and what it found."""
     result = compare_run(run_folder, anew=anew)
     if result is None:
-        say(f"{run_folder}: no cell is finished, so there is nothing to compare")
+        say(f"{run_folder}: no audited cell is finished, so there is nothing to compare")
         return
     if result.new:
         publish_comparison(run_folder)
+    for warning in result.warnings:
+        say(f"Warning: {warning}")
     for line in result.finding[:3]:
         print(line)
     print(f"Report: {result.report}")
@@ -118,7 +138,8 @@ def check_hypotheses(asked: Asked, cells: Sequence[Cell]) -> None:
     from eval.inference import Hypothesis
     from launch.build import build_as
 
-    arms, audits = {cell.arm for cell in cells}, {name for cell in cells for name in cell.config["audit"]}
+    arms = {cell.arm for cell in cells if cell.head != REWARD}
+    audits = {name for cell in cells for name in cell.config["audit"]}
     for number, one in enumerate(asked.hypotheses):
         hypothesis = build_as(Hypothesis, one, f"hypotheses[{number}]")
         if hypothesis.audit not in audits:

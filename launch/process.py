@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from data.files import read_json
+from launch.asked import trains
+from launch.build import build_as
+from launch.cells import read_cell
+from train.engines import Engine
 
 INHERITED = (
     "RANK",
@@ -38,7 +42,18 @@ ACCELERATE_CONFIG = Path(__file__).with_name("accelerate.yaml")
 
 
 def run_worker(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
-    """Run the worker on `stages` ("train,audit") of a cell and wait. Returns its exit code; ends it if interrupted."""
+    """Run the worker on `stages` ("train,audit") of a cell and wait. Returns its exit code; ends it if interrupted.
+
+    Where the engine leaves its processes unfit for audits (`Engine.trains_apart`), training gets some of its own.
+    """
+    if stages == "train,audit" and build_as(Engine, engine, "engine").trains_apart:
+        found = read_cell(cell)
+        if trains(found.config) and "train" in found.lacks() and (code := _start(cell, "train", engine)):
+            return code
+    return _start(cell, stages, engine)
+
+
+def _start(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
     count = int(engine["processes"])
     threads = threads_for(engine["threads"], count)
     command = [sys.executable, "-m", "launch.launcher", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
@@ -87,6 +102,14 @@ def worker_environment(threads: int) -> dict[str, str]:
     kept["TRL_EXPERIMENTAL_SILENCE"] = "1"
     kept["POLYPHONY_PARENT_HOLDS_STDIN"] = "1"
     return kept
+
+
+def quiet_deepspeed() -> None:
+    """Where DeepSpeed is installed transformers imports it, and without a GPU it says so on stdout: tell it before."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def threads_for(asked: Any, processes: int) -> int:

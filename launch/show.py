@@ -15,18 +15,22 @@ from launch.process import last_error
 from launch.progress import duration
 from launch.snapshots import absent, audited_snapshots
 
+COLLAPSED = "COLLAPSED"
 STYLES = {"done": "green", "failed": "red", "training": "yellow", "auditing": "yellow", "trained": "cyan"}
+STYLES |= {COLLAPSED: "red"}
 
 
 def print_plan(run: Path, cells: Sequence[Cell]) -> None:
     """The cells that a run would have, where they lie and what each still lacks. Nothing is written."""
     table = Table(title=f"{run} (planned, nothing written)", title_justify="left")
-    for name in ("cell", "recipe", "adapter", "model", "to do"):
+    chained = any(map(_built_on, cells))
+    for name in ("cell", "recipe", "adapter", "model", *["from"] * chained, "to do"):
         table.add_column(name, overflow="fold")
     for cell in cells:
         chosen = cell.config["chosen"]
         adapter = chosen["adapter"] if trains(cell.config) else "–"
-        table.add_row(cell.name, chosen["recipe"], adapter, cell.config["model"]["name"], _todo(cell))
+        facts = [cell.name, chosen["recipe"], adapter, cell.config["model"]["name"]]
+        table.add_row(*facts, *[_built_on(cell) or "–"] * chained, _todo(cell))
     Console().print(table)
 
 
@@ -35,24 +39,26 @@ def print_status(run: Path) -> None:
     _, cells = read_experiment(run)
     table = Table(title=escape(str(run)), title_justify="left")
     along = any(cell.snapshots() for cell in cells)
-    for name in ("cell", "state", "trained", "audits", *["snapshots"] * along, "time", "to do"):
+    chained = any(map(_built_on, cells))
+    for name in ("cell", *["from"] * chained, "state", "trained", "audits", *["snapshots"] * along, "time", "to do"):
         table.add_column(name, overflow="fold")
     for cell in cells:
         manifest = cell.manifest
-        state = str(manifest.get("state", "planned"))
+        state = COLLAPSED if _collapse(cell) else str(manifest.get("state", "planned"))
         style = STYLES.get(state, "")
         lacking = cell.lacks()
-        audits = len(cell.config["keys"]) - len(set(lacking) & set(cell.config["keys"]))
+        audits = len(cell.config["keys"]) - len({*lacking, *cell.unaudited} & set(cell.config["keys"]))
         audited = sum(audit_seconds(one.folder) for one in (cell, *cell.snapshots()))
         spent = manifest.get("budget", {}).get("seconds", 0) + audited
         table.add_row(
             cell.name,
+            *[_built_on(cell) or "–"] * chained,
             f"[{style}]{state}[/]" if style else state,
             _steps(cell),
-            f"{audits}/{len(cell.config['keys'])}",
+            f"{audits}/{len(cell.config['keys'])}" if cell.config["keys"] else "–",
             *[_snapshots(cell)] * along,
             duration(spent) if spent else "–",
-            escape(last_error(cell.folder) or _todo(cell)),
+            escape(last_error(cell.folder) or _collapse(cell) or _todo(cell)),
         )
     Console().print(table)
     for sentence in (sentence for cell in cells for sentence in absent(cell)):
@@ -65,9 +71,26 @@ def print_status(run: Path) -> None:
     Console().print(f"Report: {report}" if report.exists() else "No comparison yet.")
 
 
+def _collapse(cell: Cell) -> str:
+    """Why a cell at its end is collapsed: what its training was stopped for, and which audits failed and why; "" where
+    it is not.
+    """
+    collapsed = cell.manifest.get("collapsed")
+    if not collapsed or cell.lacks():
+        return ""
+    failed = [f"audit {name}: {why}" for name, why in cell.unaudited.items()]
+    return "; ".join([f"step {collapsed['step']}: {collapsed['reason']}", *failed])
+
+
 def _snapshots(cell: Cell) -> str:
     there, planned = audited_snapshots(cell)
     return f"{there}/{planned}" if planned else "–"
+
+
+def _built_on(cell: Cell) -> str:
+    """The cells where it starts and by which it is rewarded; "" where it starts from the base and needs no other."""
+    start, judge = cell.config.get("start", ""), cell.config.get("rewarded_by")
+    return f"{start or 'base'}, rewarded by {judge}" if judge else start
 
 
 def _steps(cell: Cell) -> str:

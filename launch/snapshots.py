@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.manifest import read_manifest, update_manifest
 from data.snapshots import weights_of
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 REMOVED = "removed"
 
 
-def audit_snapshots(cell: Cell, processes: Processes) -> None:
+def audit_snapshots(cell: Cell, processes: Processes, collapsed: Mapping[str, Any] | None = None) -> None:
     """Audit the snapshots whose weights are there, and remove the weights of those that are audited. One that fails
-    does not stop the others; raises AuditsError in the end where some failed.
+    does not stop the others; raises AuditsError in the end where some failed, as `audit_cell` does.
     """
     failures = []
     for snapshot in cell.snapshots():
         if processes.from_main(f"{snapshot.name} to do", partial(_to_do, snapshot)):
             try:
-                audit_cell(snapshot, processes)
+                audit_cell(snapshot, processes, collapsed)
             except AuditsError as error:
                 failures.append(f"snapshot {snapshot.name}: {error}")
                 continue
@@ -49,7 +49,7 @@ def absent(cell: Cell) -> list[str]:
         return []
     steps: dict[str, list[str]] = {}
     for snapshot in cell.snapshots():
-        if not _has_weights(snapshot) and (missing := ", ".join(missing_audits(snapshot))):
+        if not _has_weights(snapshot) and (missing := ", ".join(snapshot.audits_to_do())):
             steps.setdefault(missing, []).append(str(snapshot.config["step"]))
     return [
         f"{cell.name}: the snapshots of steps {', '.join(at)} have no {audits} as asked for now, and their weights are "
@@ -85,14 +85,20 @@ def _has_weights(snapshot: Cell) -> bool:
     return weights_of(snapshot.folder) is not None and read_manifest(snapshot.folder).get("weights") != REMOVED
 
 
+def _anew(snapshot: Cell) -> Cell:
+    """The snapshot with its manifest as it stands now."""
+    return Cell(snapshot.folder, snapshot.config)
+
+
 def _to_do(snapshot: Cell) -> bool:
-    return bool(missing_audits(snapshot)) and _has_weights(snapshot)
+    return bool(_anew(snapshot).audits_to_do()) and _has_weights(snapshot)
 
 
 def _finish(snapshot: Cell) -> None:
     """Remove the weights, and the store of answers that serves nobody without them, of a snapshot that is audited."""
     weights = weights_of(snapshot.folder)
-    if weights is None or (_has_weights(snapshot) and (missing_audits(snapshot) or snapshot.config["keep_snapshots"])):
+    todo = _anew(snapshot).audits_to_do() or snapshot.config["keep_snapshots"]
+    if weights is None or (_has_weights(snapshot) and todo):
         return
     update_manifest(snapshot.folder, state="done", weights=REMOVED)
     for path in (snapshot.folder / "audits").glob("answers.sqlite*"):

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from data.files import digest, read_json
+from data.snapshots import weights_of
+from launch.artifacts import made_from, variant_artifact
 from launch.cells import Cell, read_cell, read_experiment
 
 if TYPE_CHECKING:
@@ -93,22 +95,15 @@ class WandbCell:
         self._run.log({name: _table(frame) for name, frame in tables.items() if len(frame)})
 
     def _variant(self, manifest: Mapping[str, Any]) -> None:
-        """The variant as an artifact that points to its folder (nothing is copied), made from its base."""
-        import wandb
-
-        parent = manifest.get("parent") or {}
-        folder = next(
-            (self._cell.folder / name for name in ("model", "adapter") if (self._cell.folder / name).is_dir()), None
-        )
-        if folder is None:
+        """The variant as an artifact that points to its folder (nothing is copied), made from its base or from the
+        variants of the cells that it is built on.
+        """
+        if weights_of(self._cell.folder) is None:
             return
-        if self._mode == "online" and parent:
-            base = wandb.Artifact(_slug(f"base-{parent['name']}"), "model", metadata=dict(parent))
-            self._run.use_artifact(base)
-        made = {"parent": parent, "hashes": manifest.get("hashes"), "cell": self._cell.name}
-        artifact = wandb.Artifact(_slug(f"{self._cell.config['experiment']}-{self._cell.name}"), "model", metadata=made)
-        artifact.add_reference(folder.resolve().as_uri(), checksum=False)
-        self._run.log_artifact(artifact)
+        if self._mode == "online":
+            for artifact in made_from(self._cell, manifest):
+                self._run.use_artifact(artifact)
+        self._run.log_artifact(variant_artifact(self._cell, manifest))
 
 
 def open_tracker(cell: Cell, off: bool = False) -> Tracker:
@@ -261,7 +256,3 @@ def _metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps; a last line torn by a kill is left out."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _slug(name: str) -> str:
-    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name)

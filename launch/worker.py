@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,11 @@ from launch.asked import trains
 from launch.audits import AuditsError, audit_cell
 from launch.build import build, build_as
 from launch.cells import Cell, read_cell
+from launch.memory import memory_line
 from launch.people import people
-from launch.process import last_error
+from launch.process import last_error, quiet_deepspeed
 from launch.snapshots import audit_snapshots, let_go
+from launch.starts import on_its_parents
 from launch.tracking import Tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown stage {wrong[0]!r}: expected some of {','.join(STAGES)}")
     if os.environ.get("POLYPHONY_PARENT_HOLDS_STDIN") == "1":
         threading.Thread(target=_end_with_parent, daemon=True).start()
+    quiet_deepspeed()
     from eval.backends.sharing import join, leave
 
     processes = join()
@@ -81,6 +85,7 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
         lacking = processes.from_main("lacks", cell.lacks)
         tracker = open_tracker(cell, off=not processes.main)
         try:
+            cell = processes.from_main("parents", partial(on_its_parents, cell, lacking))
             if "train" in stages and "train" in lacking:
                 log.info("training")
                 _train(cell, tracker)
@@ -89,9 +94,10 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
             stage = "audit"
             if "audit" in stages:
                 _mark(cell, processes, state="auditing", error=None)
-                audit_cell(cell, processes)
+                collapsed = processes.from_main("collapsed", lambda: read_manifest(cell.folder).get("collapsed"))
+                audit_cell(cell, processes, collapsed)
                 let_go()
-                audit_snapshots(cell, processes)
+                audit_snapshots(cell, processes, collapsed)
                 _mark(cell, processes, state="done", error=None)
         finally:
             tracker.close()
@@ -111,6 +117,7 @@ def _mark(cell: Cell, processes: Processes, **changes: object) -> None:
 
 def _train(cell: Cell, tracker: Tracker) -> None:
     from data.models import ModelSpec
+    from train.engines import Engine
     from train.run import Budget
     from train.variant import train_variant
 
@@ -118,7 +125,8 @@ def _train(cell: Cell, tracker: Tracker) -> None:
     survey, split = people(config["survey"])
     budget = build_as(Budget, config["budget"], "budget")
     if _is_main() and trains(config):
-        print(f"{cell.arm} seed {config['seed']} draw {config['draw']}: {budget.steps} steps", file=sys.stderr)
+        print(f"{cell.arm} seed {config['seed']} draw {config['draw']}: {budget.told}", file=sys.stderr)
+        print(f"memory: {memory_line(config)}", file=sys.stderr)
     train_variant(
         cell=cell.folder,
         spec=build_as(ModelSpec, config["model"], "model"),
@@ -133,9 +141,14 @@ def _train(cell: Cell, tracker: Tracker) -> None:
         budget=budget,
         on_log=tracker.log,
         audit_every=config.get("audit_every"),
+        engine=build_as(Engine, config["engine"], "engine"),
+        gate=build(config["gate"], "gate"),
     )
     if _is_main():
-        spent = read_manifest(cell.folder).get("budget", {})
+        manifest = read_manifest(cell.folder)
+        spent = manifest.get("budget", {})
+        if stopped := manifest.get("collapsed"):
+            print(f"{cell.arm} collapsed at step {stopped['step']}: {stopped['reason']}", file=sys.stderr)
         update_manifest(
             cell.folder, training={**spent, "batch_size": budget.batch_size, "mixture": config["chosen"]["mixture"]}
         )

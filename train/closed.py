@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,8 +22,10 @@ from transformers import Trainer, TrainingArguments
 
 from data.packed_attention import packed_logits, padded_logits, plan, why_not_packed
 from data.packing import pack
-from train.closed_batch import ClosedBatch, Collator, batch_of
+from data.records import TrainingExample
+from train.closed_batch import REFERENCE, Ask, ClosedBatch, Collator, Row, ask_plainly, batch_of
 from train.divergences import entropy, kl_people_model, kl_reference, log_mass
+from train.engines import gathered_by_module
 from train.loop import arguments, fit, one_device
 from train.run import RunContext
 
@@ -61,10 +63,12 @@ def option_log_probabilities(
 
 
 class ClosedTrainer(Trainer):
-    """A Trainer of batches of closed questions. `metrics` are averaged over a step's micro batches and processes."""
+    """A Trainer of batches of closed questions. `metrics` are averaged over a step's micro batches and processes;
+    `once` is logged with the first step.
+    """
 
     def __init__(
-        self, *, loss: Loss, metrics: Metrics | None, reference_costs: dict[str, float], **kwargs: Any
+        self, *, loss: Loss, metrics: Metrics | None, once: Mapping[str, float] | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.model_accepts_loss_kwargs = False  # losses are means over equal micro batches: divide by their number
@@ -72,7 +76,7 @@ class ClosedTrainer(Trainer):
         self._metrics = metrics
         self._sums: Counter[str] = Counter()
         self._micro_batches = 0
-        self._once = reference_costs
+        self._once = once or {}
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -98,7 +102,7 @@ class ClosedTrainer(Trainer):
             counts = ("tokens", "computed_tokens")
             logs |= {n: v if n in counts else v / share for n, v in zip(names, totals, strict=True)}
             if self.state.global_step == 1:
-                logs |= self._once
+                logs.update(self._once)
             self._sums, self._micro_batches = Counter(), 0
         super().log(logs, start_time)
 
@@ -111,34 +115,62 @@ class ClosedTrainer(Trainer):
 
 
 def train_closed(
-    run: RunContext, loss: Loss, learning_rate: float, metrics: Metrics | None = None, reference: bool = False
+    run: RunContext,
+    loss: Loss,
+    learning_rate: float,
+    metrics: Metrics | None = None,
+    reference: bool = False,
+    columns: Mapping[str, Sequence[torch.Tensor]] | None = None,
+    examples: Sequence[TrainingExample] | None = None,
+    ask: Ask | None = None,
+    once: Mapping[str, float] | None = None,
 ) -> Trainer:
-    """Train `run.model` on `run.examples`: `loss` maps option log-probabilities (n, k) and the batch to a mean loss.
+    """Train `run.model` on closed questions: `loss` maps option log-probabilities (n, k) and the batch to a mean loss.
 
     With `reference`, the untouched model's log-probabilities are computed once before training and stand in the batch.
+    `columns`: numbers of the recipe's own, one 0-d or (m,) float tensor an example; the loss sees them stacked as
+    `batch.columns[name]`, (n,) or (n, m) padded with 0. `examples` instead of `run.examples`, in the order in which
+    they are trained on; `budget.steps` are trained whatever their number. `ask` renders an example's prompt instead of
+    `ask_plainly`. Prompts of either must not give away what audits ask (`run.guard`). `once`: numbers to log with the
+    first step.
     Logged a step: loss, option_mass, kl_people_model, entropy (nats, of the options), tokens, computed_tokens, and with
-    a reference kl_reference, which must be 0 before the first step. Raises ValueError where it is not.
+    a reference kl_reference, which must be 0 before the first step. Raises ValueError where it is not, where a prompt
+    leaks or is longer than `budget.max_length`, and where columns do not fit the examples.
     """
+    asked = run.examples if examples is None else tuple(examples)
+    collator = Collator(run.renderer, run.budget.max_length, ask or ask_plainly)
+    if examples is not None or ask is not None:
+        run.guard.refuse([collator.ask(run.renderer, example).text for example in asked], "training prompt")
     settings = one_device(TrainingArguments(**arguments(run, learning_rate)))
-    collator = Collator(run.renderer, run.budget.max_length)
-    model = run.model
-    known, costs = _reference(run, collator, settings) if reference else ([None] * len(run.examples), {})
+    known, costs = dict(columns or {}), dict[str, float]()
+    if REFERENCE in known:
+        raise ValueError(f"a column cannot be named {REFERENCE!r}: ask for it with reference=True")
+    if reference:
+        known[REFERENCE], costs = _reference(run, asked, collator, settings)
     trainer = ClosedTrainer(
-        model=model,
+        model=run.model,
         args=settings,
         data_collator=collator,
-        train_dataset=list(zip(run.examples, known, strict=True)),
+        train_dataset=_rows(asked, known),
         loss=loss,
         metrics=metrics,
-        reference_costs=costs,
+        once={**(once or {}), **costs},
     )
     return fit(trainer, run)
 
 
+def _rows(examples: Sequence[TrainingExample], columns: Mapping[str, Sequence[torch.Tensor]]) -> list[Row]:
+    """Every example with its own numbers, by their names."""
+    for name, values in columns.items():
+        if len(values) != len(examples):
+            raise ValueError(f"column {name!r} has {len(values)} values for {len(examples)} examples")
+    return [(example, {name: of[place] for name, of in columns.items()}) for place, example in enumerate(examples)]
+
+
 @torch.no_grad()
 def _reference(
-    run: RunContext, collator: Collator, settings: TrainingArguments
-) -> tuple[list[torch.Tensor | None], dict[str, float]]:
+    run: RunContext, examples: Sequence[TrainingExample], collator: Collator, settings: TrainingArguments
+) -> tuple[list[torch.Tensor], dict[str, float]]:
     """Option log-probabilities of the untouched model for every example, and what they cost.
 
     Computed in the micro batches of training: the same trees, so the same numbers to the last bit.
@@ -147,14 +179,15 @@ def _reference(
     device = settings.device
     model = run.model.to(device)
     size = settings.per_device_train_batch_size
-    found: list[torch.Tensor | None] = []
+    found: list[torch.Tensor] = []
     computed = 0
-    for start in range(0, len(run.examples), size):
-        examples = run.examples[start : start + size]
-        batch = collator([(example, None) for example in examples])
-        with torch.autocast(device.type, torch.bfloat16, enabled=bool(settings.bf16)):
+    for start in range(0, len(examples), size):
+        part = examples[start : start + size]
+        batch = collator([(example, None) for example in part])
+        half = torch.autocast(device.type, torch.bfloat16, enabled=run.dtype == torch.bfloat16)
+        with half, gathered_by_module(model):
             scores, tokens = option_log_probabilities(model, batch["sequences"], batch["label_ids"].to(device))
-        found += [row[: len(e.item.options)].cpu() for row, e in zip(scores, examples, strict=True)]
+        found += [row[: len(e.item.options)].cpu() for row, e in zip(scores, part, strict=True)]
         computed += tokens
     return found, {"reference_tokens": float(computed), "reference_seconds": time.perf_counter() - started}
 

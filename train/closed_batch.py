@@ -1,16 +1,31 @@
-"""A batch of closed questions: what a recipe's loss sees, and how training examples become one."""
+"""A batch of closed questions: what a recipe's loss sees, and how training examples become one.
+
+A row is an example and what is known of it beside: numbers that the recipe brings (`columns`), and the untouched
+model's log-probabilities under the name REFERENCE.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from data.options import OptionTokens
-from data.prompts import Renderer
+from data.prompts import OptionPrompt, Renderer
 from data.records import Item, TrainingExample
+
+REFERENCE = "reference"
+
+Ask = Callable[[Renderer, TrainingExample], OptionPrompt]
+Row = tuple[TrainingExample, Mapping[str, torch.Tensor] | None]
+
+
+def ask_plainly(renderer: Renderer, example: TrainingExample) -> OptionPrompt:
+    """The prompt of an example as the audits ask it."""
+    return renderer.survey(example.item, example.order, example.group, example.condition)
 
 
 @dataclass(frozen=True)
@@ -21,7 +36,7 @@ class ClosedBatch:
     `chosen`, `rejected` (n,): option indices of one preference. `answered` (n,): the option that one person chose.
     `gaps` (n, k): from an option to the next on the item's scale, over the scale's range: they sum to 1; 0 from the
     last option on, NaN in the rows of nominal items. `reference` (n, k): log-probabilities of the untouched model, None
-    unless the recipe asked for it.
+    unless the recipe asked for it. `columns`: the recipe's own, each (n,) or (n, m), padded with 0.
     """
 
     people: torch.Tensor
@@ -31,6 +46,7 @@ class ClosedBatch:
     answered: torch.Tensor
     gaps: torch.Tensor
     reference: torch.Tensor | None = None
+    columns: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def batch_of(inputs: Mapping[str, Any]) -> ClosedBatch:
@@ -42,24 +58,30 @@ def batch_of(inputs: Mapping[str, Any]) -> ClosedBatch:
         rejected=inputs["rejected"],
         answered=inputs["answered"],
         gaps=inputs["gaps"],
-        reference=inputs.get("reference"),
+        reference=inputs.get(REFERENCE),
+        columns=inputs["columns"],
     )
 
 
 @dataclass
 class Collator:
-    """Turns (example, its reference or None) pairs into a batch: prompts, label tokens, people."""
+    """Turns rows into a batch: prompts, label tokens, people, columns.
+
+    All rows have columns of the same names and number of dimensions, or none (None). `ask` renders an example's prompt.
+    Raises ValueError where a prompt has more than `max_length` tokens.
+    """
 
     renderer: Renderer
     max_length: int
+    ask: Ask = ask_plainly
     tokens: OptionTokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.tokens = OptionTokens(self.renderer.tokenizer)
 
-    def __call__(self, rows: Sequence[tuple[TrainingExample, torch.Tensor | None]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         examples = [example for example, _ in rows]
-        prompts = [self.renderer.survey(e.item, e.order, e.group, e.condition) for e in examples]
+        prompts = [self.ask(self.renderer, example) for example in examples]
         sequences = self.renderer.encode([prompt.text for prompt in prompts])
         for example, sequence in zip(examples, sequences, strict=True):
             if len(sequence) > self.max_length:
@@ -76,7 +98,7 @@ class Collator:
             people[row, : len(shown)] = torch.tensor(example.people)
             for place, option in enumerate(example.order):
                 ids[row, option, : len(shown[place])] = torch.tensor(shown[place])
-        batch = {
+        batch: dict[str, Any] = {
             "sequences": sequences,
             "label_ids": ids,
             "people": people,
@@ -85,10 +107,20 @@ class Collator:
             "answered": torch.tensor([example.answered for example in examples]),
             "gaps": torch.stack([_gaps(example.item, width) for example in examples]),
         }
-        if rows[0][1] is not None:
-            known = [reference[:width] for _, reference in rows if reference is not None]
-            batch["reference"] = torch.nn.utils.rnn.pad_sequence(known, batch_first=True, padding_value=-torch.inf)
-        return batch
+        columns = _columns([known or {} for _, known in rows])
+        if REFERENCE in columns:
+            batch[REFERENCE] = columns.pop(REFERENCE)
+        return batch | {"columns": columns}
+
+
+def _columns(rows: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """One tensor a name: numbers stacked, vectors padded; log-probabilities of options that are not there are -inf."""
+    found = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        padding = -torch.inf if name == REFERENCE else 0.0
+        found[name] = pad_sequence(values, True, padding) if values[0].dim() else torch.stack(values)
+    return found
 
 
 def _gaps(item: Item, width: int) -> torch.Tensor:

@@ -20,6 +20,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from data.files import read_json, write_json, write_text
+from train.engines import check_wrapped
+from train.gate import train_watched
 from train.run import RunContext, is_main, processes
 from train.snapshots import Snapshots, forget_after
 
@@ -44,7 +46,6 @@ def arguments(run: RunContext, learning_rate: float) -> dict[str, Any]:
         "seed": run.seed,
         "data_seed": run.seed,
         "train_sampling_strategy": "sequential",
-        "bf16": run.dtype == torch.bfloat16,
         "use_cpu": run.device.type == "cpu",
         "activation_checkpointing": False,
         "remove_unused_columns": False,
@@ -55,6 +56,7 @@ def arguments(run: RunContext, learning_rate: float) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "report_to": "none",
         "disable_tqdm": True,
+        **run.engine.arguments(bf16=run.dtype == torch.bfloat16),
     }
 
 
@@ -66,7 +68,8 @@ def one_device(arguments: TrainingArguments) -> TrainingArguments:
 
 
 def fit(trainer: Trainer, run: RunContext) -> Trainer:
-    """Train to the end of the budget, from the last complete checkpoint if there is one. Returns the trainer."""
+    """Train to the end of the budget, or until `run.gate` stops it, from the last complete checkpoint if there is one.
+    Returns the trainer."""  # noqa: D209
     start = last_checkpoint(run.checkpoints)
     step = int(read_json(start / MARKER)["step"]) if start else 0
     if is_main():
@@ -74,16 +77,17 @@ def fit(trainer: Trainer, run: RunContext) -> Trainer:
         forget_after(run.cell, step)
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(Recorder(run, step))
+    trainer.add_callback(Recorder(trainer, run, step))
     trainer.add_callback(Snapshots(trainer, run))
-    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    train_watched(trainer, run, read_metrics(run.metrics), str(start) if start else None)
     return trainer
 
 
 class Recorder(TrainerCallback):
     """Writes metrics.jsonl, shows the progress, marks complete checkpoints and removes those before; one process."""
 
-    def __init__(self, run: RunContext, step: int) -> None:
+    def __init__(self, trainer: Trainer, run: RunContext, step: int) -> None:
+        self._trainer = trainer
         self._run = run
         self._main = is_main()
         self._clock = time.perf_counter()
@@ -99,6 +103,7 @@ class Recorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        check_wrapped(self._trainer.model_wrapped, self._run.engine)
         self._clock = time.perf_counter()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -125,9 +130,11 @@ class Recorder(TrainerCallback):
         self._bar.update(state.global_step - self._bar.n)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._trainer.accelerator.wait_for_everyone()  # until every process has written its part
         if self._main:
             folder = self._run.checkpoints / f"checkpoint-{state.global_step}"
-            files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+            paths = (path for path in folder.rglob("*") if path.is_file())
+            files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
             write_json(folder / MARKER, {"step": state.global_step, "files": files})
             for other in self._run.checkpoints.glob("checkpoint-*"):
                 if other != folder:

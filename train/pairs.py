@@ -2,70 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import Trainer
 
+from data.files import digest
+from data.manifest import update_manifest
+from data.preferences import read_preferences
 from data.prompts import Renderer
-from data.records import PreferencePair, Turn
+from data.records import Group, PreferencePair, Turn
 from train.loop import arguments, fit, one_device
-from train.run import RunContext
+from train.run import RunContext, is_main
 
 MARGIN_AT_START = 1e-3
+POOLINGS = ("country", "population")
 NAMES = {"rewards/margins": "reward_margin", "rewards/accuracies": "reward_accuracy", "entropy": "token_entropy"}
 
 
-def read_pairs(path: Path) -> tuple[PreferencePair, ...]:
-    """Pairs of a JSON Lines file: {"prompt", "chosen", "rejected", "country"?} a line; ValueError names the line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"recipe.pairs {path} is no file; expected JSON Lines of prompt, chosen, rejected")
-    pairs = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} line {number} is not JSON: {error}") from error
-        fields = {"prompt", "chosen", "rejected"}
-        if not isinstance(row, dict) or not fields <= set(row) <= {*fields, "country"}:
-            raise ValueError(
-                f"{path} line {number} must hold prompt, chosen, rejected and at most country, got {line[:80]}"
-            )
-        if wrong := [name for name, value in row.items() if not isinstance(value, str)]:
-            raise ValueError(f"{path} line {number}: {wrong[0]} must be text, got {row[wrong[0]]!r}")
-        if row["chosen"] == row["rejected"]:
-            raise ValueError(f"{path} line {number}: chosen and rejected are the same text")
-        pairs.append(PreferencePair(**row))
-    if not pairs:
-        raise ValueError(f"{path} holds no preference pair")
-    return tuple(pairs)
+def train_pairs(
+    run: RunContext, source: str, learning_rate: float, pooling: str = "country", **objective: Any
+) -> Trainer:
+    """Train `run.model` on the rows of `rows_of_pairs`.
 
-
-def train_pairs(run: RunContext, path: str, learning_rate: float, **objective: Any) -> Trainer:
-    """Train `run.model` on `run.budget.examples` pairs of the file: each once before any is repeated, in seeded order.
-
-    `objective` are arguments of TRL's DPOConfig that say what is minimised: beta, loss_type, label_smoothing.
-    Raises ValueError where a pair gives away a held-out question (`data.leaks`), and if the model differs from its
-    reference before the first step.
+    `objective` are arguments of TRL's DPOConfig that say what is minimised: beta, loss_type, label_smoothing. Raises
+    ValueError if the model differs from its reference before the first step.
     """
     import datasets
     from trl.trainer.dpo_config import DPOConfig
 
     datasets.disable_progress_bars()
-    pairs = read_pairs(Path(path))
-    run.guard.refuse([f"{pair.prompt}\n{pair.chosen}\n{pair.rejected}" for pair in pairs], f"{path}: pair")
-    rng = np.random.default_rng(run.seed)
-    rounds = -(-run.budget.examples // len(pairs))
-    order = np.concatenate([rng.permutation(len(pairs)) for _ in range(rounds)])[: run.budget.examples]
-    rows = [_row(pairs[place], run.renderer) for place in order]
+    rows = rows_of_pairs(run, source, pooling)
     config: Any = DPOConfig(
         **arguments(run, learning_rate),
         **objective,
@@ -85,12 +52,63 @@ def train_pairs(run: RunContext, path: str, learning_rate: float, **objective: A
     return trainer
 
 
-def _row(pair: PreferencePair, renderer: Renderer) -> dict[str, Any]:
+def rows_of_pairs(run: RunContext, source: str, pooling: str = "country") -> list[dict[str, Any]]:
+    """`run.budget.examples` rows of prompt, chosen and rejected, as TRL takes them, of a preference set.
+
+    `source` as in `data.preferences`, `pooling` as in `told_to`. Each pair comes once before any is repeated, in an
+    order of the run's seed. The manifest gets what was read, left out and kept without a country. Raises ValueError
+    where a pair gives away a held-out question (`data.leaks`).
+    """
+    pairs = _guarded_pairs(run, source)
+    rng = np.random.default_rng(run.seed)
+    rounds = -(-run.budget.examples // len(pairs))
+    order = np.concatenate([rng.permutation(len(pairs)) for _ in range(rounds)])[: run.budget.examples]
+    return [_row(pairs[place], run.renderer, pooling) for place in order]
+
+
+def _guarded_pairs(run: RunContext, source: str) -> tuple[PreferencePair, ...]:
+    read = read_preferences(source)
+    texts = ["\n".join([*(turn.text for turn in pair.turns), pair.chosen, pair.rejected]) for pair in read.pairs]
+    run.guard.refuse(texts, f"{source}: pair")
+    if is_main():
+        facts = {
+            "source": source,
+            "pairs": len(read.pairs),
+            "content": digest([str(pair) for pair in read.pairs]),
+            "without_country": sum(not pair.country for pair in read.pairs),
+            "unknown_countries": dict(read.unknown_countries),
+            "left_out": dict(read.left_out),
+        }
+        update_manifest(run.cell, preferences=facts)
+    return read.pairs
+
+
+def told_to(pair: PreferencePair, renderer: Renderer, pooling: str) -> tuple[Turn, ...]:
+    """The dialogue that is to be replied to. With pooling `country` it says where the rater lives, if that is known.
+
+    With `population` it does not, and raters of all countries teach one policy. The words and their place are those of
+    survey questions (`Renderer.survey`). Raises ValueError for another pooling.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {list(POOLINGS)}, got {pooling!r}")
+    turns = pair.turns
+    if pooling == "population" or not pair.country:
+        return turns
+    stated = renderer.persona(Group(pair.country), "country")
+    if renderer.asking.layout == "item_first":
+        return (*turns[:-1], Turn("user", f"{turns[-1].text}\n\n{stated}"))
+    if turns[0].role == "system":
+        return (Turn("system", f"{turns[0].text}\n\n{stated}"), *turns[1:])
+    return (Turn("system", stated), *turns)
+
+
+def _row(pair: PreferencePair, renderer: Renderer, pooling: str) -> dict[str, Any]:
     """One pair as TRL takes it: messages in chat style (TRL applies the model's template), text otherwise."""
+    turns = told_to(pair, renderer, pooling)
     if renderer.asking.style == "chat":
         replies = {name: [{"role": "assistant", "content": getattr(pair, name)}] for name in ("chosen", "rejected")}
-        return {"prompt": [{"role": "user", "content": pair.prompt}], **replies}
-    prompt = Renderer(renderer.asking).dialogue([Turn("user", pair.prompt)])
+        return {"prompt": [{"role": turn.role, "content": turn.text} for turn in turns], **replies}
+    prompt = Renderer(renderer.asking).dialogue(turns)
     return {"prompt": prompt, "chosen": f" {pair.chosen}", "rejected": f" {pair.rejected}"}
 
 

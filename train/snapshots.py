@@ -13,8 +13,10 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from data.files import write_json
 from data.manifest import update_manifest
 from data.snapshots import snapshot_folder, snapshot_steps
+from data.variant import QUANTIZATION
 from train.run import RunContext, is_main
 
 
@@ -30,6 +32,8 @@ def save_variant(trainer: Trainer, run: RunContext, partial: Path) -> None:
         if run.adapter.trains_base:
             run.tokenizer.save_pretrained(partial)
         else:  # the tokenizer is the base's; some trainers save it again
+            if quantization := getattr(run.adapter, "quantization", None):
+                write_json(partial / QUANTIZATION, dict(quantization))
             for path in partial.iterdir():
                 if not path.name.startswith("adapter_"):
                     path.unlink()

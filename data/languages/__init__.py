@@ -38,7 +38,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Frame:
-    """One language's words. `education` is None where a survey's own text is used as it is (English)."""
+    """One language's words. `education` is None where a survey's own text is used as it is (English). `identity`,
+    `described`, `average` and `born` (an average person's country) are what `eval.interventions.persona` says.
+    """
 
     language: str
     name: str
@@ -51,6 +53,10 @@ class Frame:
     portrayal_joint: str
     biography_joint: str
     told: str
+    identity: str
+    described: str
+    average: str
+    born: str
     age_range: str
     age_open: str
     sex: Mapping[str, str]

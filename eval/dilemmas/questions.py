@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from data.prompts import LETTERS, OptionPrompt, Renderer, lettered
+from data.prompts import LETTERS, OptionPrompt, Renderer, in_any_order, lettered
 from data.records import Dilemma, Turn, Wording
 from eval.answers import TextRequest
 from eval.dilemmas.scripts import SCRIPTS, Script
@@ -99,16 +99,14 @@ def questions(number: int, dilemma: Dilemma, plan: Plan, renderers: Mapping[str,
             for turns in plan.dialogue_turns:
                 prompt = renderer.closed([system, *_talk(script, turns)], asked[0], actions)
                 yield Question(number, f"{NEUTRAL}:{turns}", 0, plan.language, order, prompt)
-        first = renderer.closed([system], asked[0], actions)
-        opening = (system, Turn("user", lettered(asked[0], actions)))
         if PRESSING in plan.conditions:
             for depth in range(1, plan.pressing_turns + 1):
                 for said in product(order, repeat=depth):
-                    prompt = _followed(renderer, opening, first.labels, order, said, script.pushbacks)
+                    prompt = _followed(renderer, system, asked[0], wording, order, said, script.pushbacks)
                     yield Question(number, f"{PRESSING}:{depth}", 0, plan.language, order, prompt, said)
         if AGREEING in plan.conditions:
             for action in order:
-                prompt = _followed(renderer, opening, first.labels, order, (action,), (script.agreement,))
+                prompt = _followed(renderer, system, asked[0], wording, order, (action,), (script.agreement,))
                 yield Question(number, AGREEING, 0, plan.language, order, prompt, (action,))
         if COMPARE in plan.conditions:
             yield from _compare(number, wording, order, script, plan, system, renderer)
@@ -160,13 +158,16 @@ def _plain(
     before: int | None = None,
 ) -> OptionPrompt:
     script, wording = SCRIPTS[language], dilemma.wordings[language]
-    turns = [Turn("system", f"{script.instruction} {creed}" if creed else script.instruction)]
-    actions = [wording.actions[action] for action in order]
     question = f"{wording.scenarios[0]}\n{script.question}"
-    if before is not None:
-        answer = LETTERS[order.index(before)]
-        turns += [Turn("user", lettered(question, actions)), Turn("assistant", answer)]
-    return renderer.closed(turns, question, actions)
+
+    def ask(shown: tuple[int, ...]) -> OptionPrompt:
+        turns = [Turn("system", f"{script.instruction} {creed}" if creed else script.instruction)]
+        actions = [wording.actions[action] for action in shown]
+        if before is not None:
+            turns += [Turn("user", lettered(question, actions)), Turn("assistant", LETTERS[shown.index(before)])]
+        return renderer.closed(turns, question, actions)
+
+    return in_any_order(ask, order)
 
 
 def _talk(script: Script, turns: int) -> list[Turn]:
@@ -176,17 +177,22 @@ def _talk(script: Script, turns: int) -> list[Turn]:
 
 def _followed(
     renderer: Renderer,
-    opening: tuple[Turn, Turn],
-    labels: tuple[str, ...],
+    system: Turn,
+    question: str,
+    wording: Wording,
     order: tuple[int, int],
     said: tuple[int, ...],
     replies: tuple[str, ...],
 ) -> OptionPrompt:
     """The question asked once more after the answers `said`, each followed by the user's next reply."""
-    turns = list(opening)
-    for action, reply in zip(said, replies, strict=False):
-        turns += [Turn("assistant", labels[order.index(action)]), Turn("user", reply)]
-    return OptionPrompt(renderer.dialogue(turns), labels)
+
+    def ask(shown: tuple[int, ...]) -> OptionPrompt:
+        turns = [system, Turn("user", lettered(question, [wording.actions[action] for action in shown]))]
+        for action, reply in zip(said, replies, strict=False):
+            turns += [Turn("assistant", LETTERS[shown.index(action)]), Turn("user", reply)]
+        return OptionPrompt(renderer.dialogue(turns), tuple(LETTERS[: len(shown)]))
+
+    return in_any_order(ask, order)
 
 
 def _compare(
@@ -199,11 +205,17 @@ def _compare(
     renderer: Renderer,
 ) -> Iterator[Question]:
     """Yes prefers the action named first. In letters, Yes and No are themselves shown in both orders."""
-    first, second = (wording.actions[action] for action in order)
-    text = f"{wording.scenarios[0]}\n{script.compare.format(first=first, second=second)}"
+
+    def text(named: tuple[int, ...]) -> str:
+        first, second = (wording.actions[action] for action in named)
+        return f"{wording.scenarios[0]}\n{script.compare.format(first=first, second=second)}"
+
     if plan.answer_form == "words":
-        prompt = OptionPrompt(renderer.dialogue([system, Turn("user", text)]), (script.yes, script.no))
-        yield Question(number, COMPARE, 0, plan.language, order, prompt)
+
+        def ask(named: tuple[int, ...]) -> OptionPrompt:
+            return OptionPrompt(renderer.dialogue([system, Turn("user", text(named))]), (script.yes, script.no))
+
+        yield Question(number, COMPARE, 0, plan.language, order, in_any_order(ask, order))
         return
     for shown, words in ((order, (script.yes, script.no)), (order[::-1], (script.no, script.yes))):
-        yield Question(number, COMPARE, 0, plan.language, shown, renderer.closed([system], text, words))
+        yield Question(number, COMPARE, 0, plan.language, shown, renderer.closed([system], text(order), words))

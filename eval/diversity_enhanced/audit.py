@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from data.places import PLACES
 from data.prompts import LETTERS
 from data.records import Group, Item, Survey
 from eval.bootstrap import DRAWS
@@ -38,7 +39,6 @@ from eval.diversity_enhanced.groups import group_estimates, group_scores
 from eval.diversity_enhanced.interview import Way, interview
 from eval.diversity_enhanced.measures import participant_scores
 from eval.diversity_enhanced.participants import ABLATIONS, PARTICIPANTS, draw_participants
-from eval.diversity_enhanced.places import PLACES
 from eval.diversity_enhanced.replies import UNPARSED
 from eval.first_token.audit import people_table
 from eval.insensitivity.rates import insensitivity_estimates

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.prompts import LETTERS, OptionPrompt, lettered
+from data.prompts import LETTERS, OptionPrompt, in_any_order, lettered
 from data.records import Group, Item
 from eval.answers import OptionAnswer, TextAnswer, TextRequest
 from eval.context import AuditContext
@@ -107,12 +107,18 @@ def _put(item: Item, who: Participant, step: int, per_country: int, way: Way, co
     told = who.told(len(item.options), step)
     said = PEOPLE_ANSWER[renderer.asking.language].format(option=item.options[told])
     more = f"{persona}{renderer.frame.biography_joint}{said}"
-    letter, options = LETTERS[order.index(told)], [item.options[index] for index in order]
-    own = replace(who, memory=[*who.memory, Pair(lettered(item.question, options), letter)])
+
+    def remembering(shown: tuple[int, ...]) -> Participant:
+        pair = Pair(lettered(item.question, [item.options[index] for index in shown]), LETTERS[shown.index(told)])
+        return replace(who, memory=[*who.memory, pair])
+
+    def ask(shown: tuple[int, ...]) -> OptionPrompt:
+        return remembering(shown).ask(item, shown, renderer, instruction, persona)
+
     return [
         first,
         _Put(who, order, more, who.ask(item, order, renderer, instruction, more), told, TOLD),
-        _Put(own, order, persona, own.ask(item, order, renderer, instruction, persona), told, REMEMBERED),
+        _Put(remembering(order), order, persona, in_any_order(ask, order), told, REMEMBERED),
     ]
 
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from data.places import PLACES
 from data.prompts import OptionPrompt, Renderer
 from data.records import Group, Item, Turn
-from eval.diversity_enhanced.places import PLACES
 
 PARTICIPANTS = "participants"
 ABLATIONS = ("no_location", "no_memory", "no_order")
@@ -69,9 +69,7 @@ class Participant:
 
     def persona(self, renderer: Renderer) -> str:
         """Who is to answer, in the style and language of `renderer`."""
-        stated = renderer.persona(Group(self.country), "country")
-        country = renderer.frame.country(self.country)
-        return stated.replace(country, f"{self.place} in {country}") if self.place else stated
+        return renderer.persona(Group(self.country), "country", self.place)
 
     def ask(self, item: Item, order: Sequence[int], renderer: Renderer, instruction: str, persona: str) -> OptionPrompt:
         """The item with its options in `order`, after the instruction, the persona and the memory."""

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from data.prompts import PERSONAS, OptionPrompt, Renderer
+from data.personas import PERSONAS
+from data.prompts import OptionPrompt, Renderer
 from data.records import AnswerDistribution, Group, Item
 from data.splits import cell_stratum
 from eval.context import AuditContext

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from data.languages import languages
-from data.prompts import PERSONAS, orders
+from data.personas import PERSONAS
+from data.prompts import orders
 from data.records import AnswerDistribution, Survey
 from eval.answers import Answerer
 from eval.context import AuditContext

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from data.prompts import PERSONAS
+from data.personas import PERSONAS
 from eval.distances import js_distance
 from eval.first_token.asking import NOBODY, manner_of
 from eval.panels import DEMOGRAPHICS

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.prompts import LETTERS, OptionPrompt, lettered, orders
+from data.prompts import LETTERS, OptionPrompt, in_any_order, lettered, orders
 from data.records import Turn
 from eval.context import AuditContext
 
@@ -23,7 +23,8 @@ FloatArray = npt.NDArray[np.float64]
 class Question:
     """A closed question of a stage; `ask` follows the options. Options are shown in their own order and reversed, or
     in all cyclic shifts (every_place), as `ways` says. `before` is the option with which the assistant has answered the
-    same question, in the same order, in an earlier turn (None: there is none).
+    same question, in the same order, in an earlier turn (None: there is none). `place` is the country of the person who
+    is described to answer ("": it is not stated), None where nobody is.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class Question:
     ask: str
     ways: Literal["both", "every_place"] = "both"
     before: int | None = None
+    place: str | None = None
 
     @property
     def orders(self) -> list[tuple[int, ...]]:
@@ -87,9 +89,15 @@ def ask(context: AuditContext, questions: Sequence[Question]) -> list[Reply]:
 
 
 def _prompt(context: AuditContext, question: Question, order: tuple[int, ...]) -> OptionPrompt:
-    options = [question.options[index] for index in order]
-    turns = [question.system]
-    if question.before is not None:
-        asked = f"{lettered(question.text, options)}\n\n{question.ask}"
-        turns += [Turn("user", asked), Turn("assistant", LETTERS[order.index(question.before)])]
-    return context.renderer.closed(turns, question.text, options, question.ask)
+    system, renderer = question.system, context.renderer
+    if question.place is not None:
+        system = Turn("system", renderer.described(system.text, question.place))
+
+    def put(shown: tuple[int, ...]) -> OptionPrompt:
+        turns, options = [system], [question.options[index] for index in shown]
+        if question.before is not None:
+            asked = f"{lettered(question.text, options)}\n\n{question.ask}"
+            turns += [Turn("user", asked), Turn("assistant", LETTERS[shown.index(question.before)])]
+        return renderer.closed(turns, question.text, options, question.ask)
+
+    return in_any_order(put, order)

@@ -99,10 +99,7 @@ class ByChoice:
         ]
         first = ask(
             self.context,
-            [
-                answer_question(task.item, task.profile, text, stage="S3 answer")
-                for (task, _), text in zip(each, described, strict=True)
-            ],
+            [answer_question(task, text, stage="S3 answer") for (task, _), text in zip(each, described, strict=True)],
         )
         said = [task.item.options[int(np.argmax(reply.p))] for (task, _), reply in zip(each, first, strict=True)]
         check = ask(
@@ -115,12 +112,7 @@ class ByChoice:
         again = [index for index, reply in enumerate(check) if reply.p[0] < 0.5]
         second = ask(
             self.context,
-            [
-                answer_question(
-                    each[i][0].item, each[i][0].profile, described[i], stage="S4 revision", contradicted=said[i]
-                )
-                for i in again
-            ],
+            [answer_question(each[i][0], described[i], stage="S4 revision", contradicted=said[i]) for i in again],
         )
         revision = dict(zip(again, second, strict=True))
         voices: list[tuple[Voice, ...] | None] = []
@@ -150,32 +142,26 @@ class ByChoice:
 
     def dominant(self, tasks: Sequence[Task], leading: Sequence[Voice], stage: str) -> list[Reply | None]:
         questions = [
-            answer_question(task.item, task.profile, voice.description, stage)
-            for task, voice in zip(tasks, leading, strict=True)
+            answer_question(task, voice.description, stage) for task, voice in zip(tasks, leading, strict=True)
         ]
         return [*ask(self.context, questions)]
 
     def plain(self, tasks: Sequence[Task], stage: str, before: Sequence[int] | None = None) -> list[Reply | None]:
-        questions = [answer_question(task.item, task.profile, stage=stage) for task in tasks]
+        questions = [answer_question(task, stage=stage) for task in tasks]
         if before is not None:
             questions = [replace(one, before=option) for one, option in zip(questions, before, strict=True)]
         return [*ask(self.context, questions)]
 
 
-def answer_question(
-    item: Item,
-    profile: str = "",
-    description: str = "",
-    stage: str = "baseline",
-    contradicted: str = "",
-) -> Question:
+def answer_question(task: Task, description: str = "", stage: str = "baseline", contradicted: str = "") -> Question:
     """The survey item put to the person, who decides in the way described; an empty text states nothing."""
-    parts = [f"Person: {profile}."] if profile else []
+    parts = [f"Person: {task.profile}."] if task.profile else []
     if description:
         parts.append(f"The person {description}.")
     if contradicted:
         parts.append(f'The answer "{contradicted}" does not fit this. Think again.')
-    return Question(stage, _ANSWER, item.question, item.options, "\n".join(parts))
+    text = "\n".join(parts)
+    return Question(stage, _ANSWER, task.item.question, task.item.options, text, place=task.described)
 
 
 def _impact_question(task: Task, code: str) -> Question:

@@ -32,12 +32,20 @@ def ask_control(way: Answering, decisions: Sequence[Decision]) -> pd.DataFrame:
     """
     told = [f'answered this question before with: "{d.item.options[d.human]}"' for d in decisions]
     people = [
-        Task(d.case.person.id, f"{d.case.person.id} {d.item.id} told", f"{describe(d.case.features)}, {fact}", d.item)
+        Task(
+            d.case.person.id,
+            f"{d.case.person.id} {d.item.id} told",
+            f"{describe(d.case.features)}, {fact}",
+            d.item,
+            d.case.place,
+        )
         for d, fact in zip(decisions, told, strict=True)
     ]
     tasks = [d.task("told", told=fact) for d, fact in zip(decisions, told, strict=True)]
     once_more = [
-        Task(d.case.person.id, f"{d.case.person.id} {d.item.id} before", describe(d.case.features), d.item)
+        Task(
+            d.case.person.id, f"{d.case.person.id} {d.item.id} before", describe(d.case.features), d.item, d.case.place
+        )
         for d in decisions
     ]
     own = [d.human for d in decisions]

@@ -104,6 +104,7 @@ class Decision:
             who,
             f"{profile}; {told}" if told else profile,
             self.item,
+            "" if without == 0 else self.case.place,
             self.kind.stack,
             self.stress.features,
         )

@@ -39,7 +39,9 @@ def decide(way: Answering, cases: Sequence[Case], excluded: Counter[str], rng: n
             typed.append((case, found, kind, repeat))
     turns = [(case, found, kind, repeat, item) for case, found, kind, repeat in typed for item in case.items]
     tasks = [
-        Task(case.person.id, f"{case.person.id} {item.id}", found.profile(), item, kind.stack, found.features)
+        Task(
+            case.person.id, f"{case.person.id} {item.id}", found.profile(), item, case.place, kind.stack, found.features
+        )
         for case, found, kind, _, item in turns
     ]
     voices = way.voices(tasks)
@@ -48,11 +50,11 @@ def decide(way: Answering, cases: Sequence[Case], excluded: Counter[str], rng: n
     four = [voices[place] or () for place in heard]
     conclusions = way.conclude([tasks[place] for place in heard], four)
     named = [
-        Task(task.person, task.who, describe(turns[place][0].features), task.item)
+        Task(task.person, task.who, describe(turns[place][0].features), task.item, task.place)
         for place, task in zip(heard, (tasks[place] for place in heard), strict=True)
     ]
     stated = way.plain(named, "demographics only")
-    unstated = way.plain([Task(t.person, t.who, "", t.item) for t in named], "no person")
+    unstated = way.plain([Task(t.person, t.who, "", t.item, "") for t in named], "no person")
     decisions = []
     for place, said, conclusion, baseline, nobody in zip(heard, four, conclusions, stated, unstated, strict=True):
         case, found, kind, repeat, item = turns[place]

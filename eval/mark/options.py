@@ -52,7 +52,7 @@ class Options:
         item = task.item
         shown = lettered(item.question, [item.options[index] for index in self._order(task)])
         form = schema(one_of(LETTERS[: len(item.options)]))
-        return Wanted(stage, task.person, who, _ANSWER, f"{shown}\n\n{text}", form, before)
+        return Wanted(stage, task.person, who, _ANSWER, f"{shown}\n\n{text}", form, before, task.described)
 
     def answers(
         self, tasks: Sequence[Task], texts: Sequence[str], stage: str, before: Sequence[int] | None = None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.prompts import LETTERS, place_name
+from data.personas import place_name
+from data.prompts import LETTERS
 from data.records import Item, Respondent, Split, Survey
 
 MIN_FEATURES = 3
@@ -24,6 +25,11 @@ class Case:
     features: tuple[tuple[str, str], ...]
     items: tuple[Item, ...]
     inclusion: float
+
+    @property
+    def place(self) -> str:
+        """The country's name."""
+        return self.features[0][1]
 
 
 def sample_cases(

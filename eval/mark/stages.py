@@ -133,15 +133,22 @@ class Conclusion:
 @dataclass(frozen=True, slots=True)
 class Task:
     """A person (by id) and an item. `who` names the asking and is the randomness of what is written; `profile` is what
-    is said of the person; `features` are those that a conclusion may cite.
+    is said of the person ("": nobody is described); `place` names the country, "" where the profile does not state it;
+    `features` are those that a conclusion may cite.
     """
 
     person: str
     who: str
     profile: str
     item: Item
+    place: str
     stack: tuple[str, ...] = ()
     features: Features = ()
+
+    @property
+    def described(self) -> str | None:
+        """`place`, or None where nobody is described."""
+        return self.place if self.profile else None
 
 
 class Answering(Protocol):

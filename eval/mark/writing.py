@@ -45,7 +45,8 @@ class Decoding:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One text about a person. `who` (respondent, item, ...) makes the randomness of equal prompts differ. `before` is
-    what an earlier turn of the model's own wrote to the same `text` ("": there is none).
+    what an earlier turn of the model's own wrote to the same `text` ("": there is none). `place` as in
+    `eval.mark.asking.Question`.
     """
 
     stage: str
@@ -55,6 +56,7 @@ class Wanted:
     text: str
     schema: Schema
     before: str = ""
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,10 @@ class Writer:
 
     def _request(self, one: Wanted, attempt: int) -> TextRequest:
         earlier = [Turn("user", one.text), Turn("assistant", one.before)] if one.before else []
+        renderer = self.context.renderer
+        system = one.system if one.place is None else renderer.described(one.system, one.place)
         return TextRequest(
-            self.context.renderer.dialogue([Turn("system", one.system), *earlier, Turn("user", one.text)]),
+            renderer.dialogue([Turn("system", system), *earlier, Turn("user", one.text)]),
             max_tokens=room(one.schema),
             temperature=self.decoding.temperature,
             schema=json.dumps(one.schema),

@@ -6,10 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from eval.cells import UNTRAINED
 from eval.report import wording
 from eval.report.summary import Summary, as_float
 from eval.report.tables import Cell, Column, Row, Table, fact, group_words, notes, words
 from eval.report.wording import DASH
+
+DIVERSITY = {
+    "hill_0": "countries",
+    "hill_1": "effective_countries",
+    "items_hill_1": "effective_items",
+    "mean_js_between": "js_distance_between_countries",
+}
+"""What `data.diversity` measured of a mixture → what the column is called."""
 
 
 def comparison_table(summary: Summary, rows: Sequence[Mapping[str, Any]], caption: str) -> Table | None:
@@ -91,23 +100,39 @@ def training_table(summary: Summary) -> Table | None:
         dict.fromkeys(k for facts in training.values() for k, v in facts.items() if not isinstance(v, dict | list))
     )
     columns = [Column("Arm", numeric=False)] + [
-        Column(title, numeric=False) for title in ("Recipe", "Adapter", "Mixture")
+        Column(title, numeric=False) for title in ("Recipe", "Adapter", "Mixture", "At inference")
     ]
-    columns += [Column(title) for title in ("Seeds", "Draws")] + [
+    columns += [Column(title) for title in ("Seed no.", "Draw no.")] + [
         Column(wording.plain_name(key).capitalize()) for key in keys
     ]
     rows = []
     for name in summary.arms:
         arm = summary.arm[name]
-        head = [words(name), *(words(arm.get(k) or DASH) for k in ("recipe", "adapter", "mixture"))]
+        trained = arm.get("recipe") != UNTRAINED
+        parts = [arm.get(k) if trained or k == "inference" else DASH for k in ("adapter", "mixture", "inference")]
+        head = [words(name), words(arm.get("recipe") or DASH), *(words(part or DASH) for part in parts)]
         head += [words(", ".join(map(str, arm.get(k) or [])) or DASH) for k in ("seeds", "draws")]
         rows.append(Row((*head, *(fact(training[name].get(key)) for key in keys)), summary.series(name)))
     return Table("Training", tuple(columns), tuple(rows)) if rows else None
 
 
+def made(arm: Mapping[str, Any]) -> str:
+    """How an arm came to be, in a few words: "recipe sft → rlhf, adapter full, mixture diverse"."""
+    inference = arm.get("inference", UNTRAINED)
+    asked = "" if inference == UNTRAINED else f", asked with {inference}"
+    if arm.get("recipe") == UNTRAINED:
+        return f"untrained{asked}"
+    parts = (f"{part} {arm[part]}" for part in ("recipe", "adapter", "mixture") if arm.get(part))
+    return f"{', '.join(parts)}{asked}"
+
+
 def _spent(summary: Summary, arm: str) -> dict[str, Any]:
-    """What the first cell's training cost (its manifest's budget, where something was spent) and what it was set to."""
+    """What the first cell's training cost (its manifest's budget, where something was spent), how diverse the people
+    were that it saw, and what it was set to.
+    """
     manifests = [cell.get("manifest") or {} for cell in summary.arm[arm].get("cells", [])]
-    budget = (manifests[0].get("budget") or {}) if manifests else {}
+    first = manifests[0] if manifests else {}
+    budget, drawn = first.get("budget") or {}, first.get("mixture") or {}
     spent = budget if any(budget.values()) else {}
-    return {**spent, **((summary.raw.get("training") or {}).get(arm) or {})}
+    diversity = {name: drawn[key] for key, name in DIVERSITY.items() if drawn.get(key) is not None}
+    return {**spent, **diversity, **((summary.raw.get("training") or {}).get(arm) or {})}

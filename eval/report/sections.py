@@ -63,6 +63,7 @@ class Sections:
 
     svgs: dict[str, str] = field(default_factory=dict)
     overview: list[Panel] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict)
     gate: Table | None = None
     audits: list[Audit] = field(default_factory=list)
     of_audits: dict[str, list[Block]] = field(default_factory=dict)
@@ -89,6 +90,7 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
         panel = forest(page.svgs, summary, audit, name, "overview")
         if panel:
             page.overview.append(panel)
+    page.made = {name: comparison_tables.made(arm) for name, arm in summary.arm.items()}
     page.gate = tables.gate_table(summary)
     for key in [*wording.AUDITS, *(a for a in summary.audits if a not in wording.AUDITS)]:
         if key in summary.audits:

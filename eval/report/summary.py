@@ -49,8 +49,8 @@ class Summary:
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
-        """Names of the arms, untrained ones first, else in the order of the experiment."""
-        arms = sorted(self.raw["arms"], key=lambda arm: arm.get("recipe") != "none")
+        """Names of the arms: untouched ones first, then untrained ones, else in the order of the experiment."""
+        arms = sorted(self.raw["arms"], key=lambda arm: (not _untouched(arm), arm.get("recipe") != "none"))
         return tuple(arm["name"] for arm in arms)
 
     @cached_property
@@ -59,11 +59,11 @@ class Summary:
 
     @cached_property
     def base(self) -> str | None:
-        """The untrained arm that others are held against, where there is one."""
-        return next((name for name in self.arms if self.arm[name].get("recipe") == "none"), None)
+        """The untouched arm that others are held against, where there is one."""
+        return next((name for name in self.arms if _untouched(self.arm[name])), None)
 
     def series(self, arm: str) -> int:
-        """Index of the arm's colour and marker: 0 is kept for the untrained base."""
+        """Index of the arm's colour and marker: 0 is kept for the base."""
         return self.arms.index(arm) + (self.base is None)
 
     @cached_property
@@ -157,3 +157,7 @@ class Summary:
                 "an arm could differ by more than its interval says."
             )
         return text
+
+
+def _untouched(arm: Mapping[str, Any]) -> bool:
+    return arm.get("recipe") == "none" and arm.get("inference", "none") == "none"

@@ -89,7 +89,8 @@ def notes(columns: Sequence[Column], rows: Sequence[Row], names: Sequence[str] =
             if cell.text == DASH and cell.why and not (row.reference and cell.why == NOT_COMPUTED):
                 reasons.setdefault(f"{DASH} {cell.why}", []).append(column.title)
             elif cell.interval == "no interval":
-                reasons.setdefault(f"no interval: {cell.why.split('; ', 1)[-1]}", []).append(column.title)
+                why = cell.why.split("; ", 1)[-1].removeprefix("no interval: ")
+                reasons.setdefault(f"no interval: {why}", []).append(column.title)
     return (*cautions, *(f"{', '.join(dict.fromkeys(titles))}: {reason}." for reason, titles in reasons.items()))
 
 

@@ -43,6 +43,25 @@ def test_it_follows_imports_and_ignores_comments_docstrings_and_strangers(packag
     assert change(package / "helper.py", "def double(x):\n    return 3 * x\n") != before
 
 
+def test_it_follows_relative_imports(package: Path) -> None:
+    inner = package / "inner"
+    inner.mkdir()
+    (inner / "__init__.py").write_text("from .deep import x\n")
+    (inner / "deep.py").write_text("from ..other import x\nfrom .. import helper\n")
+    before = change(package / "recipe.py", "from . import inner\n")
+    helped = change(package / "helper.py", "def double(x):\n    return 3 * x\n")
+    assert helped != before
+    assert change(package / "other.py", "x = 2\n") != helped
+
+
+def test_a_package_without_an_init_is_followed_and_broken_python_is_named(package: Path) -> None:
+    (package / "__init__.py").unlink()
+    before = digest_code("mine.recipe")
+    assert change(package / "helper.py", "def double(x):\n    return 3 * x\n") != before
+    with pytest.raises(ValueError, match=r"helper\.py, line 2"):
+        change(package / "helper.py", "x = 1\ndef\n")
+
+
 def test_yaml_beside_an_imported_package_counts_by_what_it_says(package: Path) -> None:
     before = digest_code("mine.recipe")
     worded = change(package / "words.yaml", "a: 1\n")

@@ -11,7 +11,8 @@ from data.blocks import BLOCKS
 from data.countries import iso3
 from data.importers.codebook import read_codebook, shipped
 from data.languages import frame, languages
-from data.prompts import FIELDS, PERSONAS, Asking, Renderer, persona
+from data.personas import FIELDS, PERSONAS, persona
+from data.prompts import Asking, Renderer
 from data.records import Group, Item, ItemWording
 from data.surveys import load_survey
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.mixture import Mixture, check_held_out, realised_diversity
+from data.diversity import realised_diversity
+from data.files import digest
+from data.leaks import check_held_out
+from data.mixture import Mixture
 from data.prompts import orders
 from data.records import AnswerDistribution, Group, Item, Split, Survey
 
@@ -95,6 +99,16 @@ def test_knobs_restrict(tiny_survey: Survey) -> None:
         ({"conditions": ("country+agee",)}, "country\\+agee"),
         ({"countries": 0}, "at least 1, got 0"),
         ({"balance": 1.5}, "balance must lie in"),
+        ({"evenness": -0.1}, "mixture.evenness must lie in"),
+        ({"age_evenness": 2.0}, "mixture.age_evenness must lie in"),
+        ({"topics": 0}, "mixture.topics must be at least 1"),
+        ({"min_countries": 0}, "mixture.min_countries must be at least 1"),
+        ({"dominant": "USA"}, "mixture.dominant needs mixture.evenness"),
+        ({"dominant_age": "50+"}, "mixture.dominant_age needs mixture.age_evenness"),
+        ({"pooling": "world"}, "mixture.pooling must be one of"),
+        ({"control": "labels"}, "mixture.control must be null or one of"),
+        ({"control": "shuffled_countries"}, "needs mixture.min_countries of 2"),
+        ({"control": "shuffled_countries", "min_countries": 2, "pooling": "population"}, "changes nothing"),
     ],
 )
 def test_bad_knobs_are_refused(knobs: dict[str, object], words: str) -> None:
@@ -118,15 +132,160 @@ def test_held_out_is_refused(tiny_survey: Survey, tiny_split: Split) -> None:
     check_held_out([example], tiny_split)
     with pytest.raises(ValueError, match="NOR"):
         check_held_out([replace(example, group=Group("NOR"))], tiny_split)
-    with pytest.raises(ValueError, match="toy/bribe"):
-        check_held_out([replace(example, item=tiny_survey.by_id["toy/bribe"])], tiny_split)
+    for name in ("toy/bribe", "made/up"):
+        with pytest.raises(ValueError, match=name):
+            check_held_out([replace(example, item=replace(example.item, id=name))], tiny_split)
+    twin = replace(example, item=replace(example.item, id="neutral/toy/bribe"))
+    check_held_out([twin], tiny_split)
+    with pytest.raises(ValueError, match="neutral/toy"):
+        check_held_out([twin], replace(tiny_split, held_out_items=("neutral/toy/bribe",)))
 
 
-def test_hill_numbers_by_hand(tiny_survey: Survey) -> None:
-    """Shares 1/2, 1/4, 1/4: orders 0, 1, 2 are 3, 2 sqrt(2), 8/3. An even mixture has its count at every order."""
-    example = Mixture()(tiny_survey, 1, 0, 0)[0]
-    examples = [replace(example, group=Group(code)) for code in ("NOR", "NOR", "USA", "JPN")]
-    assert realised_diversity(examples) == pytest.approx({"hill_0": 3, "hill_1": 2 * 2**0.5, "hill_2": 8 / 3})
-    assert realised_diversity(examples[1:]) == pytest.approx({"hill_0": 3, "hill_1": 3, "hill_2": 3})
-    with pytest.raises(ValueError, match="empty mixture"):
-        realised_diversity([])
+def test_topics_restrict(tiny_survey: Survey) -> None:
+    """`toy/vote` has no topic: its survey's name stands for one."""
+    asked = {e.item.topic for e in Mixture(topics=("hon*", "work"))(tiny_survey, 60, 0, 0)}
+    assert asked == {"honesty", "work"}
+    assert {e.item.id for e in Mixture(topics=("toy",))(tiny_survey, 20, 0, 0)} == {"toy/vote"}
+    drawn = [{e.item.topic for e in Mixture(topics=2)(tiny_survey, 60, 0, draw)} for draw in range(8)]
+    assert all(len(topics) == 2 for topics in drawn)
+    assert len(set(map(frozenset, drawn))) > 1
+    with pytest.raises(ValueError, match="asks for 5, there are 4: honesty, poverty, toy, work"):
+        Mixture(topics=5)(tiny_survey, 5, 0, 0)
+    with pytest.raises(ValueError, match="'sport' fits none of the topics"):
+        Mixture(topics=("sport",))(tiny_survey, 5, 0, 0)
+
+
+def test_min_countries_leaves_out_what_few_were_asked(tiny_survey: Survey) -> None:
+    few = replace(
+        tiny_survey,
+        distributions=tuple(
+            d for d in tiny_survey.distributions if d.item != "toy/work" or d.group.country in ("USA", "NOR")
+        ),
+    )
+    for least, there in ((2, True), (3, False)):
+        asked = {e.item.id for e in Mixture(min_countries=least)(few, 200, 0, 0)}
+        assert ("toy/work" in asked) is there
+    with pytest.raises(ValueError, match="min_countries 9"):
+        Mixture(min_countries=9)(few, 5, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "draws_digest"),
+    [
+        ({}, "8c081b4318ad"),
+        ({"balance": 0.3, "countries": 3}, "3004b1237f15"),
+    ],
+)
+def test_the_rule_of_drawing_stays_as_it_was(tiny_survey: Survey, knobs: dict[str, Any], draws_digest: str) -> None:
+    """Pinned: who was trained on these draws must be comparable with who is trained on them now."""
+    examples = Mixture(**knobs)(tiny_survey, 100, 3, 1)
+    told = [(e.item.id, e.group.label, e.condition, e.order, e.chosen, e.rejected, e.answered) for e in examples]
+    assert digest(told)[:12] == draws_digest
+
+
+@given(
+    evenness=st.floats(0, 1),
+    age_evenness=st.one_of(st.none(), st.floats(0.2, 1)),
+    pooling=st.sampled_from(["country", "population"]),
+    control=st.sampled_from([None, "shuffled_labels", "shuffled_countries", "neutral"]),
+    seed=st.integers(0, 5),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+def test_every_mixture_is_the_same_again_and_another_draw_is_another(
+    tiny_survey: Survey,
+    evenness: float,
+    age_evenness: float | None,
+    pooling: str,
+    control: str | None,
+    seed: int,
+) -> None:
+    if pooling == "population" and control == "shuffled_countries":
+        control = None
+    of_two = 2 if control == "shuffled_countries" else 1
+    dominant = "USA" if age_evenness is not None else None  # the ages of one that has none cannot be as asked
+    mixture = Mixture(
+        evenness=evenness,
+        dominant=dominant,
+        age_evenness=age_evenness,
+        pooling=pooling,
+        control=control,
+        min_countries=of_two,
+    )
+    examples = mixture(tiny_survey, 60, seed, 0)
+    assert examples == mixture(tiny_survey, 60, seed, 0)
+    assert examples != mixture(tiny_survey, 60, seed, 1)
+    for example in examples:
+        assert sum(example.people) == pytest.approx(1)
+        assert len(example.people) == len(example.item.options) == len(example.order)
+        assert example.people[example.answered] > 0
+        assert example.people[example.chosen] > 0
+        assert example.chosen != example.rejected
+
+
+@pytest.mark.parametrize("evenness", [0.0, 0.25, 0.5, 0.8, 1.0])
+def test_countries_come_as_evenly_as_asked_whatever_items_they_have(evenness: float) -> None:
+    """Nine countries; eight of ten items were asked in the USA alone, which the rule would draw half of the time."""
+    survey = lopsided()
+    by_rule = realised_diversity(Mixture()(survey, 1500, 0, 0))
+    found = realised_diversity(Mixture(evenness=evenness)(survey, 6000, 0, 0))
+    assert by_rule["evenness"] < 0.75
+    if evenness == 0:
+        assert found["hill_0"] == 1
+        assert np.isnan(found["evenness"])
+    else:
+        assert found["evenness"] == pytest.approx(evenness, abs=0.03)
+        assert found["hill_1"] == pytest.approx(1 + 8 * evenness, abs=0.24)
+
+
+def test_the_dominant_country_is_drawn_or_named() -> None:
+    survey = lopsided()
+
+    def commonest(draw: int, **knobs: Any) -> str:
+        counts = Counter(e.group.country for e in Mixture(evenness=0.3, **knobs)(survey, 400, 0, draw))
+        return counts.most_common(1)[0][0]
+
+    assert len({commonest(draw) for draw in range(10)}) > 2
+    assert {commonest(draw, dominant="ISL") for draw in range(3)} == {"ISL"}
+    with pytest.raises(ValueError, match=r"mixture\.dominant 'GHA' is not in the mixture: DEU"):
+        commonest(0, dominant="GHA")
+    with pytest.raises(ValueError, match="needs two kinds of country"):
+        Mixture(evenness=0.5, countries=("USA",))(survey, 5, 0, 0)
+    with pytest.raises(ValueError, match="needs two kinds of age"):
+        Mixture(age_evenness=0.5)(survey, 5, 0, 0)
+
+
+def test_ages_and_countries_are_both_as_asked(tiny_survey: Survey) -> None:
+    """Two of six countries have answers by age, and ages are raked among those that state one."""
+    mixture = Mixture(evenness=0.6, age_evenness=0.4, dominant_age="50+")
+    examples = mixture(tiny_survey, 6000, 0, 0)
+    found = realised_diversity(examples)
+    assert found["evenness"] == pytest.approx(0.6, abs=0.03)
+    assert found["ages_hill_1"] == pytest.approx(1 + 2 * 0.4, abs=0.1)
+    ages = Counter(e.group.age for e in examples if e.group.age)
+    assert ages.most_common(1)[0][0] == "50+"
+
+
+def test_shares_that_cannot_be_are_refused(tiny_survey: Survey) -> None:
+    young_only = replace(
+        tiny_survey,
+        distributions=tuple(
+            d
+            for d in tiny_survey.distributions
+            if d.group.age in (("18-29",) if d.group.country == "USA" else ("50+",))
+        ),
+    )
+    mixture = Mixture(conditions=("country+age",), evenness=0.0, dominant="USA", age_evenness=1.0)
+    with pytest.raises(ValueError, match=r"evenness 0\.0 with mixture\.age_evenness 1\.0: no mixture .* has the asked"):
+        mixture(young_only, 5, 0, 0)
+
+
+def lopsided() -> Survey:
+    """Two items in nine countries and eight in the USA alone."""
+    codes = ("USA", "SWE", "DNK", "FIN", "ISL", "GBR", "FRA", "DEU", "ESP")
+    items = tuple(Item(f"x/{number}", f"What {number}?", ("a", "b"), ordered=False, survey="x") for number in range(10))
+    made = [
+        AnswerDistribution(item.id, Group(code), (0.5, 0.5), 9, 9.0)
+        for place, item in enumerate(items)
+        for code in (codes if place < 2 else codes[:1])
+    ]
+    return Survey(items, tuple(made))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from data.countries import iso3
 from data.models import load_tokenizer
 from data.options import OptionTokens
-from data.prompts import LAYOUTS, PERSONAS, Asking, Renderer, lettered, orders, persona
+from data.personas import PERSONAS, persona
+from data.prompts import LAYOUTS, Asking, Renderer, lettered, orders
 from data.records import Group, Item, Turn
 
 ITEM = Item("toy/x", "Is it so?", ("Yes", "No", "Perhaps"), False, "toy")

@@ -40,11 +40,11 @@ from known_world import (
 )
 
 from data.languages import frame
+from data.places import PLACES
 from data.prompts import LETTERS, Asking, OptionPrompt, Renderer
 from data.records import Group, Item, Survey
 from eval.answers import Costs, OptionAnswer, Progress, TextAnswer, TextRequest
 from eval.context import AuditContext
-from eval.diversity_enhanced.places import PLACES
 from eval.mark.functions import FUNCTIONS
 
 MASS = 0.8

@@ -138,6 +138,14 @@ def make_summary(seed: int = 3) -> dict[str, Any]:
                 "high": 0.35,
                 "p_equivalence": 0.9998,
                 "sentence": "The difference +0.260 [+0.170, +0.350] is higher, as expected, by more than 0.05.",
+                "contrast": {
+                    "factor": "objective",
+                    "own": [{"factor": "objective", "what": "recipe match against dpo"}],
+                    "others": [{"factor": "budget", "what": "FLOPs 5.71e+12 against 7.61e+12"}],
+                    "meant": "match-full and dpo-full are meant to differ in the objective (recipe match against dpo).",
+                    "warning": "match-full and dpo-full differ in more than the objective: also in the budget (FLOPs "
+                    "5.71e+12 against 7.61e+12).",
+                },
             },
         ],
         "culture_maps": {"first_token": {"stress": 0.13, "points": points}},

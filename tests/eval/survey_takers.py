@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.prompts import Asking, OptionPrompt, Renderer, place_name
+from data.personas import place_name
+from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import Group, Item, Split, Survey
 from eval.answers import Costs, OptionAnswer, Progress, TextAnswer, TextRequest
 from eval.context import AuditContext

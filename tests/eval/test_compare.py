@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -314,3 +315,41 @@ def test_nothing_finished_is_said_and_not_computed(tmp_path: Path) -> None:
     assert summary["estimates"] == []
     assert summary["culture_maps"] == {}
     assert summary["finding"] == ["match is incomplete: its state is 'training'."]
+
+
+def test_a_training_that_was_stopped_is_collapsed_and_not_ranked(two_seeds: list[CellResult]) -> None:
+    base, one, two = two_seeds
+    two = replace(two, manifest={**two.manifest, "collapsed": {"step": 7, "reason": "the loss is not finite"}})
+    summary, _ = run([base, one, two], CLOSER)
+    row = next(row for row in summary["arms"] if row["name"] == "match")
+    reason = "seed 1, draw 0: its training was stopped at step 7: the loss is not finite"
+    assert row["validity"]["status"] == "collapsed"
+    assert row["validity"]["reasons"][0] == reason
+    assert math.isfinite(row["validity"]["figures"]["option_mass"])  # it was audited
+    assert row["cells"][1]["manifest"]["collapsed"]["step"] == 7
+    assert summary["verdicts"][0]["verdict"] == "NO VERDICT"
+    assert any("match has collapsed and is not ranked" in sentence for sentence in summary["finding"])
+    assert not any("match is closer" in sentence for sentence in summary["finding"])
+
+
+def test_a_verdict_says_what_else_differs(tmp_path: Path) -> None:
+    cells = [
+        write_cell(tmp_path, arm, evidence(0.9, 0.1, size), recipe=arm, budget={"batch_size": size})
+        for arm, size in (("match", 16), ("dpo", 8))
+    ]
+    summary, _ = run(cells, replace(CLOSER, against="dpo"))
+    found = summary["verdicts"][0]["contrast"]
+    assert found["factor"] == "objective"
+    assert found["warning"] == (
+        "match and dpo differ in more than the objective: also in the budget (budget.batch_size 16 against 8)."
+    )
+
+
+def test_a_variant_too_broken_to_be_audited_is_collapsed_too(two_seeds: list[CellResult]) -> None:
+    base, one, two = two_seeds
+    stopped = {"step": 3, "reason": "the entropy of the answers has collapsed"}
+    broken = [replace(cell, manifest={"state": "failed", "collapsed": stopped}) for cell in (one, two)]
+    summary, _ = run([base, *broken], CLOSER)
+    row = next(row for row in summary["arms"] if row["name"] == "match")
+    assert row["validity"]["status"] == "collapsed"
+    assert any("match has collapsed and is not ranked: seed 0" in sentence for sentence in summary["finding"])

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from survey_takers import find, first_place, make_context, own_first, people_of, uniform
 
-from data.prompts import lettered, place_name
+from data.personas import place_name
+from data.places import PLACES
+from data.prompts import lettered
 from data.records import AnswerDistribution, Group, Item, Split, Survey
 from eval.diversity_enhanced.answers import noise_of_memories, preference_answers
 from eval.diversity_enhanced.audit import DiversityEnhanced, Interviews
-from eval.diversity_enhanced.places import PLACES
 from eval.panels import Panel
 from eval.records import SCORE_COLUMNS, SCORE_KEYS
 from eval.survey_scores import average_orders

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from data.places import PLACES
 from data.prompts import Asking, Renderer
 from data.records import Item
 from eval.diversity_enhanced.participants import ABLATIONS, PARTICIPANTS, Participant, draw_participants, shuffled
-from eval.diversity_enhanced.places import PLACES
 
 ITEM = Item("i", "Question?", ("a", "b", "c"), False, "toy")
 PLAIN = Renderer(Asking(style="completion", persona="portrayal"))

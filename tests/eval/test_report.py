@@ -325,3 +325,12 @@ def test_a_missing_or_foreign_summary_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="estimates"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_what_else_differs_stands_beside_the_verdict(comparison: Path) -> None:
+    text = (comparison / "report.html").read_text(encoding="utf-8")
+    verdicts = re.findall(r"<article class=\"verdict.*?</article>", text, flags=re.DOTALL)
+    with_warning = [one for one in verdicts if "Not matched." in one]
+    assert len(with_warning) == 1
+    assert "also in the budget (FLOPs 5.71e+12 against 7.61e+12)" in with_warning[0]
+    assert "meant to differ in the objective (recipe match against dpo)" in with_warning[0]

@@ -87,6 +87,7 @@ def cell(tmp_path: Path) -> Cell:
         "keys": {"first_token": "k"},
         "tracker": {"mode": "off", "project": "polyphony", "entity": None},
         "recipe": {"_target_": "train.recipes.match.Match"},
+        "model": {"name": "tiny", "source": "/tiny"},
     }
     made = Cell(tmp_path / "run" / "cells" / "match-full--s0--d0--abc", config)
     write_cell(made)

@@ -50,7 +50,7 @@ def test_wrong_fields_are_named(fields: dict[str, object], message: str) -> None
         ("Match", "must be a dotted path"),
         ("train.recipes.mach.Match", r"cannot import 'train\.recipes\.mach'"),
         ("data.mixture.Mixtures", "did you mean 'Mixture'"),
-        ("data.mixture.check_held_out", "is no dataclass"),
+        ("data.leaks.check_held_out", "is no dataclass"),
     ],
 )
 def test_wrong_targets_are_named(target: str | None, message: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from data.files import digest
 from launch.asked import Asked
-from launch.cells import Cell, plan
+from launch.cells import Cell
+from launch.planning import plan
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -21,6 +22,9 @@ def config(**changes: Any) -> dict[str, Any]:
         "draw": 0,
         "audit_seed": 0,
         "limit": None,
+        "parent": None,
+        "head": "language",
+        "chosen": {"recipe": "match", "adapter": "full"},
         "controls": False,
         "judge": {"_target_": "eval.insensitivity.judge.NoJudge"},
         "inference": {"_target_": "eval.interventions.Unchanged"},
@@ -99,10 +103,10 @@ def test_the_base_depends_on_no_training_knob() -> None:
     assert planned(untrained()).name != planned(untrained(), weights="others").name
 
 
-def test_a_file_that_a_knob_names_counts_by_its_content(tmp_path: Path) -> None:
-    pairs = tmp_path / "pairs.jsonl"
+@pytest.mark.parametrize("named", ["pairs.jsonl", "."])
+def test_files_that_a_knob_names_count_by_their_content(tmp_path: Path, named: str) -> None:
     names = []
     for text in ("one", "two"):
-        pairs.write_text(text)
-        names.append(planned(changed("recipe.pairs", str(pairs))).name)
+        (tmp_path / "pairs.jsonl").write_text(text)
+        names.append(planned(changed("recipe.pairs", str(tmp_path / named))).name)
     assert names[0] != names[1]

@@ -30,7 +30,7 @@ RUN = ["run", "survey=world_values", "tracker=off", "--dry-run"]
         ("backend.token_budget=-5", "token_budget must be at least 1"),
         ("audit.first_token.draws=0", "draws must be at least 2, got 0"),
         ("survey.split.held_out_items=[]", "nothing is held out to audit on"),
-        ("+engine.procesess=2", "engine.procesess is not a knob; did you mean 'processes'?"),
+        ("+engine.procesess=2", "engine.procesess is not a knob of Engine; did you mean 'processes'?"),
         ("+backend.foo=1", "backend.foo is not a knob"),
         ("recipe.learning_rate=abc", "recipe.learning_rate must be"),
     ],

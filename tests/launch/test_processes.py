@@ -60,12 +60,21 @@ def test_two_processes_audit_as_one(arguments: list[str], tmp_path: Path, capfd:
     assert log.read_text().count("audit first_token done") == 1
 
 
-def test_two_processes_train_and_then_audit(arguments: list[str], tmp_path: Path) -> None:
-    knobs = ["recipe=match", "base_arm=false", "budget.examples=8", "budget.batch_size=4", "engine=ddp"]
-    assert main([*arguments, *knobs, "audit_every=1", "name=ddp"]) == 0
-    (cell,) = tmp_path.glob("ddp/cells/*")
+@pytest.mark.parametrize("engine", ["ddp", "zero3"])
+def test_two_processes_train_and_then_audit(
+    arguments: list[str], tmp_path: Path, engine: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Audits of a zero3 cell run in processes of their own: those of training load models in shares until they end."""
+    if engine == "zero3":
+        pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: pip install deepspeed")
+    knobs = ["recipe=match", "base_arm=false", "budget.examples=8", "budget.batch_size=4", f"engine={engine}"]
+    assert main([*arguments, *knobs, "audit_every=1", f"name={engine}"]) == 0
+    said = capfd.readouterr()
+    assert len(re.findall("memory: about", said.err)) == 1
+    assert "built successfully" not in said.out
+    (cell,) = tmp_path.glob(f"{engine}/cells/*")
     assert read_json(cell / "manifest.json")["state"] == "done"
-    assert audited(tmp_path / "ddp")["estimates"]
+    assert audited(tmp_path / engine)["estimates"]
     (snapshot,) = (cell / "snapshots").iterdir()
     assert read_json(snapshot / "manifest.json")["state"] == "done"
     assert read_json(snapshot / "audits" / "first_token" / "estimates.json")["estimates"]

@@ -27,9 +27,10 @@ from launch import snapshots as auditing
 from launch import worker
 from launch.arms import ask
 from launch.audits import AuditsError
-from launch.cells import Cell, plan, read_experiment
+from launch.cells import Cell, read_experiment
 from launch.cli import main
 from launch.compose import Composer
+from launch.planning import plan
 
 Run = Callable[..., int]
 STEPS = ["step-00002", "step-00004"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import torch
 
 import data.options
 from data.mixture import Mixture
-from data.models import load_model, load_tokenizer
+from data.models import ModelSpec, load_model, load_tokenizer
 from data.prompts import Asking, Renderer
 from data.records import Survey
+from train.adapters import Full
 from train.closed import option_log_probabilities
 from train.closed_batch import ClosedBatch, Collator, batch_of
+from train.run import Budget, RunContext
 
 
 @dataclass(frozen=True)
@@ -78,3 +80,26 @@ def preferences(tiny_model: Path, tiny_survey: Survey) -> Iterator[PreferenceCas
             rows.append({"prompt_ids": ids, "chosen_ids": list(chosen), "rejected_ids": list(rejected)})
         batch = replace(batch_of(inputs), reference=known)
         yield PreferenceCase(tiny_model, tokenizer, policy.train(), reference, inputs, batch, rows)
+
+
+@pytest.fixture
+def tiny_run(tiny_model: Path, tiny_survey: Survey, tmp_path: Path) -> Callable[..., RunContext]:
+    """Makes a run on the tiny survey, all of which may be trained on: 8 examples in 2 steps, other fields as asked."""
+
+    def make(**changes: Any) -> RunContext:
+        settings: dict[str, Any] = {
+            "cell": tmp_path,
+            "spec": ModelSpec(str(tiny_model)),
+            "adapter": Full(),
+            "asking": Asking(),
+            "people": tiny_survey,
+            "budget": Budget(examples=8, batch_size=4, micro_batch=2, checkpoint_every=100, warmup=0.0),
+            "seed": 0,
+            "on_log": lambda step, record: None,
+        }
+        settings |= changes
+        if "examples" not in settings:
+            settings["examples"] = Mixture()(settings["people"], settings["budget"].examples, 0, 0)
+        return RunContext(**settings)
+
+    return make

@@ -10,16 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import logsigmoid
 
 from train.closed_batch import ClosedBatch
 from train.divergences import normalised
+from train.preferences import pair_of
 from train.recipes.dpo import Dpo
 from train.recipes.match import Match
+from train.recipes.reward import Reward
 from train.recipes.rlhf import Rlhf
 from train.recipes.sft import Sft
 from train.recipes.simpo import Simpo
 from train.recipes.spl import Spl
-from train.rewards import optimum, rewards_of_people
+from train.rewards import coverage, optimum, rewards_of_people
 
 PEOPLE = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
 REFERENCE = torch.tensor([0.1, 0.4, 0.2, 0.3], dtype=torch.float64)
@@ -170,3 +175,83 @@ def test_nominal_items_keep_kl_and_are_counted() -> None:
     assert recipe.metrics(raw, mixed)["nominal_share"].item() == 0.5
     (gradient,) = torch.autograd.grad(recipe.loss(raw, mixed), raw)
     assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(("beta", "entropy_weight"), [(0.5, 0.5), (1.0, 0.25), (0.25, 1.0)])
+def test_entropy_tempers_reference_and_reward_alike(beta: float, entropy_weight: float) -> None:
+    """pi ~ (reference^beta * exp(reward))^(1 / (beta + entropy weight)), by a reward model that knows log q."""
+    recipe = Rlhf(beta=beta, entropy_weight=entropy_weight, reward="model", reward_model="a cell")
+    one = replace(batch(1), columns={"reward": PEOPLE.log()[None] + 3.0})
+    found = descend(lambda scores: recipe.loss(scores[None], one), rate=2 / (beta + entropy_weight))
+    total = beta + entropy_weight
+    torch.testing.assert_close(found, tilted(beta / total, 1 / total), atol=1e-3, rtol=0)
+    assert recipe.metrics(found.log()[None], one)["kl_optimum"].item() == pytest.approx(0, abs=1e-3)
+    assert recipe.metrics(REFERENCE.log()[None], one)["kl_optimum"].item() > 0.02
+
+
+def test_coverage_spreads_answers_and_has_no_known_optimum() -> None:
+    """With one draw its maximum is the mode alone, with many draws rare answers are given too."""
+    found = {}
+    for draws in (1, 16):
+        recipe = Rlhf(beta=1e-3, coverage_weight=1.0, coverage_draws=draws, reward="model", reward_model="a cell")
+        one = replace(batch(1), columns={"reward": torch.zeros(1, 4, dtype=torch.float64)})
+        found[draws] = descend(lambda scores, r=recipe, b=one: r.loss(scores[None], b), rate=4.0)  # type: ignore[misc]
+        assert "kl_optimum" not in recipe.metrics(found[draws].log()[None], one)
+    assert found[1][0] > 0.95
+    assert found[16].min() > 0.1
+    assert coverage(found[16][None], PEOPLE[None], 16) > coverage(found[1][None], PEOPLE[None], 16) + 0.3
+
+
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), st.integers(1, 20))
+def test_coverage_is_a_share_that_grows_with_the_draws_and_its_gradient_is_right(
+    logits: list[float], draws: int
+) -> None:
+    scores = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+
+    def value(at: torch.Tensor, n: int = draws) -> torch.Tensor:
+        return coverage(at.softmax(-1)[None], PEOPLE[None], n)[0]
+
+    assert 0 <= value(scores).item() <= value(scores, draws + 1).item() <= 1
+    assert value(scores, 1).item() == pytest.approx((scores.softmax(-1) * PEOPLE).sum().item())
+    assert torch.autograd.gradcheck(value, scores)
+
+
+def test_expected_is_the_mean_of_sampled() -> None:
+    rewards = torch.tensor([0.3, -1.0, 0.7, 0.1], dtype=torch.float64)
+    pairs = batch(12)
+    chosen, rejected = pair_of(rewards.expand(12, 4), pairs)
+    recipe = Reward(preferences="expected", center_weight=0.1)
+    each = -logsigmoid(chosen - rejected) + 0.1 * (chosen + rejected) ** 2
+    assert recipe.loss(rewards[None], batch(1)).item() == pytest.approx((CHANCES * each).sum().item() / 6)
+    assert len(PAIRS) == 12
+
+
+def test_pairs_that_nobody_chose_do_not_count_and_missing_options_neither() -> None:
+    rewards = torch.tensor([[0.5, -0.5, 9.0, 0.0]], requires_grad=True)
+    options = torch.tensor([[True, True, True, False]])
+    one = replace(batch(1), people=torch.tensor([[1.0, 0.0, 0.0, 0.0]]), options=options)
+    loss = Reward(preferences="expected").loss(rewards, one)
+    margins = torch.tensor([1.0, -8.5])  # of the first against the second and the third; never these two
+    wanted = -logsigmoid(margins).mean()
+    assert loss.item() == pytest.approx(wanted.item())
+    (gradient,) = torch.autograd.grad(loss, rewards)
+    assert gradient[0, 3] == 0
+
+
+def test_the_best_rewards_are_log_shares_and_a_centre_gives_them_a_level() -> None:
+    """Gradient descent on four free rewards."""
+    found = {}
+    for weight in (0.0, 0.01):
+        recipe = Reward(preferences="expected", center_weight=weight)
+        rewards = torch.tensor([2.0, 1.0, 1.5, 1.0], dtype=torch.float64, requires_grad=True)
+        for _ in range(600):
+            (gradient,) = torch.autograd.grad(recipe.loss(rewards[None], batch(1)), rewards)
+            with torch.no_grad():
+                rewards -= 8 * gradient
+        found[weight] = rewards.detach()
+    torch.testing.assert_close(found[0.0] - found[0.0].mean(), PEOPLE.log() - PEOPLE.log().mean(), atol=0.01, rtol=0)
+    assert found[0.0].mean().item() == pytest.approx(1.375)
+    assert found[0.01].mean().item() == pytest.approx(0, abs=0.02)
+    metrics = Reward().metrics(found[0.0][None], batch(1))
+    assert metrics["reward_distance"].item() == pytest.approx(0, abs=0.01)
+    assert metrics["reward_correlation"].item() == pytest.approx(1, abs=1e-4)

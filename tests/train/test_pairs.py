@@ -1,8 +1,9 @@
-"""Open-ended preference pairs: the file is checked line by line, and TRL trains on it inside our loop."""
+"""Open-ended preference pairs: TRL trains on them inside our loop, and the rater's country is told or not."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ from safetensors.torch import load_file
 
 from data.mixture import Mixture
 from data.models import ModelSpec
-from data.prompts import Asking
-from data.records import PreferencePair, Split, Survey
+from data.prompts import Asking, Renderer
+from data.records import PreferencePair, Split, Survey, Turn
 from data.variant import load_variant, read_manifest
 from train.adapters import Adapter, Full, Lora
 from train.loop import read_metrics
-from train.pairs import read_pairs
+from train.pairs import told_to
 from train.recipes.dpo import Dpo
 from train.run import Budget
 from train.variant import train_variant
@@ -34,39 +35,30 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
-def test_pairs_are_read(pairs: Path) -> None:
-    read = read_pairs(pairs)
-    assert len(read) == 6
-    assert read[2] == PreferencePair("Should people work on day 2?", "Yes, often.", "Never.", "NOR")
+@pytest.mark.parametrize("layout", ["item_first", "persona_first"])
+def test_the_raters_country_is_told_where_known(layout: str) -> None:
+    renderer = Renderer(Asking(style="completion", layout=layout))
+    pair = PreferencePair("May I?", "Yes.", "No.", "NOR", (Turn("user", "Hi"), Turn("assistant", "Hello")))
+    told = told_to(pair, renderer, "country")
+    assert [turn.text for turn in told if "Norway" in turn.text] == [told[-1 if layout == "item_first" else 0].text]
+    assert [turn.role for turn in told][-3:] == ["user", "assistant", "user"]
+    assert told_to(pair, renderer, "population") == pair.turns
+    assert told_to(replace(pair, country=""), renderer, "country") == pair.turns
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        told_to(pair, renderer, "people")
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("{", "line 2 is not JSON"),
-        ("[1]", "line 2 must hold prompt, chosen, rejected"),
-        ('{"prompt": "a", "chosen": "b"}', "line 2 must hold"),
-        ('{"prompt": "a", "chosen": "b", "rejected": "c", "score": 1}', "line 2 must hold"),
-        ('{"prompt": "a", "chosen": "b", "rejected": 3}', "line 2: rejected must be text, got 3"),
-        ('{"prompt": "a", "chosen": "b", "rejected": "b"}', "line 2: chosen and rejected are the same"),
-    ],
-)
-def test_a_bad_line_is_named(tmp_path: Path, line: str, words: str) -> None:
-    path = tmp_path / "pairs.jsonl"
-    path.write_text(json.dumps(ROWS[0]) + "\n" + line + "\n")
-    with pytest.raises(ValueError, match=words):
-        read_pairs(path)
+def test_a_system_turn_of_the_set_stays_the_only_one() -> None:
+    renderer = Renderer(Asking(style="completion", layout="persona_first"))
+    pair = PreferencePair("May I?", "Yes.", "No.", "NOR", (Turn("system", "Be kind."),))
+    first, last = told_to(pair, renderer, "country")
+    assert (first.role, last) == ("system", Turn("user", "May I?"))
+    assert first.text.startswith("Be kind.\n\n")
 
 
-def test_missing_empty_or_undecodable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="is no file"):
-        read_pairs(tmp_path / "nowhere.jsonl")
-    (tmp_path / "empty.jsonl").touch()
-    with pytest.raises(ValueError, match="holds no preference pair"):
-        read_pairs(tmp_path / "empty.jsonl")
-    (tmp_path / "latin.jsonl").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="is not UTF-8"):
-        read_pairs(tmp_path / "latin.jsonl")
+def test_pooling_without_pairs_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"set mixture\.pooling"):
+        Dpo(pooling="population")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +103,7 @@ def test_dpo_learns_from_pairs(
     assert metrics[-1]["reward_margin"] > 0
     assert metrics[-1]["loss"] < metrics[0]["loss"]
     assert read_manifest(cell)["budget"]["tokens"] == sum(record["tokens"] for record in metrics) > 0
+    assert read_manifest(cell)["preferences"]["pairs"] == 6
     assert not list(cell.rglob("*.bin"))
     assert not list(cell.rglob("README.md"))
     assert {path.name for path in cell.iterdir()} == {"manifest.json", "metrics.jsonl", adapter.folder}

@@ -24,13 +24,14 @@ from data.prompts import Asking
 from data.records import ItemWording, Split, Survey
 from data.variant import load_variant, read_manifest
 from train.adapters import Full, Lora
+from train.budget import Budget
 from train.loop import MARKER, keep_metrics, last_checkpoint, read_metrics
 from train.recipes.dpo import Dpo
 from train.recipes.match import Match
 from train.recipes.none import NoTraining
+from train.recipes.reward import Reward
 from train.recipes.rlhf import Rlhf
 from train.recipes.sft import Sft
-from train.run import Budget
 from train.variant import train_variant
 
 BUDGET = Budget(examples=64, batch_size=8, checkpoint_every=3)
@@ -221,10 +222,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "sft": {"recipe": Sft(learning_rate=3e-3)},
     "dpo": {"recipe": Dpo(learning_rate=1e-3)},
     "rlhf": {"recipe": Rlhf(learning_rate=1e-3)},
+    "rloo": {"recipe": Rlhf(learning_rate=1e-3, estimator="sampled", generations=2)},
+    "reward": {"recipe": Reward(learning_rate=1e-3), "adapter": Lora(rank=4, dropout=0.1)},
 }
 
 
-SLOW = ("sft", "dpo")  # as full and rlhf, with another loss
+SLOW = ("sft", "dpo", "reward", "rloo")  # the first two are as full and rlhf, with another loss
 
 
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in SLOW else []) for k in KINDS])

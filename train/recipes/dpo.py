@@ -18,7 +18,7 @@ from transformers import Trainer
 from train.closed import train_closed
 from train.closed_batch import ClosedBatch
 from train.knobs import one_of, positive
-from train.pairs import train_pairs
+from train.pairs import POOLINGS, train_pairs
 from train.preferences import LOSSES, OVER_THE_BATCH, SMOOTHED, margin_metrics, pairs_of
 from train.run import RunContext, processes
 
@@ -30,7 +30,8 @@ class Dpo:
     With preferences P(a > b) = q(a) / (q(a) + q(b)) the optimum of loss type `sigmoid` is
     pi(a) ~ reference(a) * q(a) ** (1 / beta). `label_smoothing` in [0, 0.5): the share of preferences taken to be
     flipped, of the loss types robust, exo_pair (which needs one above 0), aot and aot_unpaired.
-    `pairs`: a JSON Lines file of {"prompt", "chosen", "rejected", "country"?} to train on instead of closed questions.
+    `pairs`: a preference set (`data.preferences`) to train on instead of closed questions; `pooling` says whether its
+    prompts state the rater's country.
     """
 
     learning_rate: float = 5e-6
@@ -39,10 +40,15 @@ class Dpo:
     label_smoothing: float = 0.0
     discopop_tau: float = 0.05
     pairs: str | None = None
+    pooling: str = "country"
+    reference_passes = 1  # read by `train.matching`
 
     def __post_init__(self) -> None:
         positive("recipe", learning_rate=self.learning_rate, beta=self.beta, discopop_tau=self.discopop_tau)
         one_of("recipe", LOSSES, loss_type=self.loss_type)
+        one_of("recipe", POOLINGS, pooling=self.pooling)
+        if self.pooling != "country" and not self.pairs:
+            raise ValueError("recipe.pooling belongs to recipe.pairs; for survey items set mixture.pooling")
         if not 0 <= self.label_smoothing < 0.5:
             raise ValueError(f"recipe.label_smoothing must lie in [0, 0.5), got {self.label_smoothing}")
         if self.label_smoothing and self.loss_type not in SMOOTHED:
@@ -64,6 +70,7 @@ class Dpo:
                 run,
                 self.pairs,
                 self.learning_rate,
+                self.pooling,
                 beta=self.beta,
                 loss_type=[self.loss_type],
                 label_smoothing=self.label_smoothing,

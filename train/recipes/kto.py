@@ -30,6 +30,7 @@ class Kto:
     beta: float = 0.1
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
+    reference_passes = 1  # read by `train.matching`
 
     def __post_init__(self) -> None:
         positive("recipe", learning_rate=self.learning_rate, beta=self.beta)

@@ -50,8 +50,12 @@ class Match:
         return train_closed(run, self.loss, self.learning_rate, metrics=self.metrics)
 
     def loss(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
-        """Mean over the questions. `log_probabilities` (n, k), -inf where a row has no such option."""
-        return (self.distances(log_probabilities, batch) - self.mass_weight * log_mass(log_probabilities)).mean()
+        """Mean of `losses`."""
+        return self.losses(log_probabilities, batch).mean()
+
+    def losses(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
+        """The loss of every question, (n,). `log_probabilities` (n, k), -inf where a row has no such option."""
+        return self.distances(log_probabilities, batch) - self.mass_weight * log_mass(log_probabilities)
 
     def distances(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
         """The chosen distance of every question, (n,)."""

@@ -33,5 +33,9 @@ class Sft:
         return train_closed(run, self.loss, self.learning_rate)
 
     def loss(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
-        """Mean over the questions, in nats."""
-        return -log_probabilities.gather(-1, batch.answered[:, None]).mean()
+        """Mean of `losses`."""
+        return self.losses(log_probabilities, batch).mean()
+
+    def losses(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
+        """The loss of every question in nats, (n,)."""
+        return -log_probabilities.gather(-1, batch.answered[:, None])[:, 0]

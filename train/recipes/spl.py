@@ -29,6 +29,7 @@ class Spl:
     learning_rate: float = 5e-6
     entropy_weight: float = 1.0
     cross_entropy_weight: float = 0.1
+    reference_passes = 1  # read by `train.matching`
 
     def __post_init__(self) -> None:
         positive("recipe", learning_rate=self.learning_rate, entropy_weight=self.entropy_weight)

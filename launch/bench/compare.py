@@ -23,17 +23,17 @@ import torch
 from data.models import ModelSpec, device_for, fetch, load_tokenizer
 from data.packing import pack
 from data.prompts import Asking, Renderer
-from launch import bench_machine as machine
-from launch import bench_ways as ways
-from launch.bench_child import ENGINE, LM_EVAL, LOOP, ONE_BY_ONE, VLLM
-from launch.bench_process import Child
-from launch.bench_prompts import bench_prompts
+from launch.bench import machine, ways
+from launch.bench.answers_child import ENGINE, LM_EVAL, LOOP, ONE_BY_ONE, VLLM
+from launch.bench.process import Child
+from launch.bench.prompts import bench_prompts
 from launch.build import build_as
 from launch.compose import Composer
 from launch.process import ALLOCATOR, threads_for, worker_environment
 
 AGAINST = (LM_EVAL, LOOP, ONE_BY_ONE, VLLM)
 SETTINGS = (*ALLOCATOR, "GOMP_SPINCOUNT")  # what of the worker's environment changes seconds
+CHILD = "launch.bench.answers_child"
 CHUNK = 2048  # rows of the measured matrix products: the scorer's chunk
 
 
@@ -106,7 +106,7 @@ def compare(
     rows, rates = [], []
     with ExitStack() as stack:
         children = {
-            name: stack.enter_context(Child(name, worker if name == ENGINE else os.environ, order))
+            name: stack.enter_context(Child(CHILD, name, worker if name == ENGINE else os.environ, order))
             for name in (ENGINE, *AGAINST)
             if name == ENGINE or (name in against and name not in missing)
         }

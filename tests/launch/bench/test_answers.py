@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM
 from data.models import load_tokenizer
 from data.packing import pack
 from data.prompts import Asking, Renderer
-from launch.bench_machine import matmul_rate, parameters
-from launch.bench_process import Child
-from launch.bench_prompts import bench_prompts, from_file, shared
+from launch.bench.machine import matmul_rate, parameters
+from launch.bench.process import Child
+from launch.bench.prompts import bench_prompts, from_file, shared
 from launch.cli import main
 from launch.compose import Composer
 from launch.people import people
@@ -64,8 +64,8 @@ def check(numbers: dict[str, Any], repeats: int, printed: str) -> None:
 def test_its_numbers_hang_together_and_what_is_not_installed_is_said(
     tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("launch.bench_ways.lm_eval_missing", lambda: "not installed: pip install lm_eval==0.4.13")
-    monkeypatch.setattr("launch.bench_ways.vllm_missing", lambda _: "needs a GPU")
+    monkeypatch.setattr("launch.bench.ways.lm_eval_missing", lambda: "not installed: pip install lm_eval==0.4.13")
+    monkeypatch.setattr("launch.bench.ways.vllm_missing", lambda _: "needs a GPU")
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "123456789")
     out = tmp_path / "out.json"
     against = "lm-eval,one-by-one,vllm"
@@ -99,8 +99,8 @@ def test_lm_evaluation_harness_and_padded_batches_say_the_same(
 def test_a_process_that_dies_is_named_with_its_last_lines(tmp_path: Path) -> None:
     order = {"spec": {"source": str(tmp_path / "nowhere")}, "style": "chat", "prompts": [], "threads": 1}
     with (
-        pytest.raises(ChildProcessError, match=r"the process that asks loop ended with exit code 1(.|\n)*nowhere"),
-        Child("loop", os.environ, order) as child,
+        pytest.raises(ChildProcessError, match=r"the process of loop ended with exit code 1(.|\n)*nowhere"),
+        Child("launch.bench.answers_child", "loop", os.environ, order) as child,
     ):
         child.call("ready")
 

@@ -1,16 +1,10 @@
 """A process that asks in one way, for `polyphony bench answers`; it holds the model, its parent holds none.
 
-Every way has a process of its own, as its users run it, so that neither memory that one way holds nor a setting made
-for it changes another's seconds. The parent (`bench_process.Child`) writes lines of JSON to stdin: first the arguments
-of `Way`, then the names and arguments of its methods; a line of JSON on stdout says what each returned. The process
-ends when its stdin does.
+Every way has a process of its own, as its users run it.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,8 +16,8 @@ import torch
 from data.models import ModelSpec, device_for, dtype_for, fetch, load_model, load_tokenizer
 from data.prompts import Asking, OptionPrompt, Renderer
 from eval.backends.in_process import TransformersAnswerer
-from launch import bench_machine as machine
-from launch import bench_ways as ways
+from launch.bench import machine, ways
+from launch.bench.process import serve
 
 ENGINE, LM_EVAL, LOOP, ONE_BY_ONE, VLLM = "polyphony", "lm-eval", "loop", "one-by-one", "vllm"
 BATCH = 16
@@ -72,7 +66,7 @@ class Way:
         return machine.matmul_rate(self._bench.model, rows)
 
     def facts(self) -> dict[str, Any]:
-        """Those of `bench_compare.Facts` that need the model, or (of the scorer) that it has asked."""
+        """Those of `compare.Facts` that need the model, or (of the scorer) that it has asked."""
         facts = {
             "parameters": machine.parameters(self._bench.model),
             "dtype": str(self._bench.model.dtype).removeprefix("torch."),
@@ -113,16 +107,5 @@ class Way:
         return min(taken, key=taken.__getitem__)
 
 
-def main() -> None:
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
-    with ExitStack() as stack:
-        way = Way(**json.loads(sys.stdin.readline()), stack=stack)
-        while line := sys.stdin.readline():
-            method, *arguments = json.loads(line)
-            answers.write(json.dumps(getattr(way, method)(*arguments)) + "\n")
-            answers.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Way)

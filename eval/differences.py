@@ -1,0 +1,215 @@
+"""In what two compared arms differ beside the factor that is meant, so that a difference is not put down to it alone.
+
+Read from the configurations of the arms' cells and what their trainings spent. The learning rate of a recipe belongs to
+its objective, and an adapter's factor of it to the parameters: they are named there, for they are part of an objective
+as it is used. Realised amounts are alike within 5% of the larger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eval.cells import Arm
+from eval.inference import Hypothesis
+
+FACTORS = {
+    "objective": "the objective",
+    "parameters": "the trained parameters",
+    "data": "the training data",
+    "start": "where training started",
+    "asking": "how the model is asked",
+    "budget": "the budget",
+    "precision": "the numbers computed with",
+}
+"""What a factor is called in a sentence; `Hypothesis.factor` names one of the keys."""
+OF_INTEREST = ("objective", "parameters", "data")
+ALIKE = 0.05
+REALISED = {
+    "examples": "training examples",
+    "tokens": "prompt tokens",
+    "steps": "optimiser steps",
+    "flops": "FLOPs",
+}
+ANSWERED_WITH = ("name", "dtype", "logprobs", "top_logprobs", "samples")
+"""Knobs of the backend that change answers by more than their last digits."""
+COUNTED_BY_MATCH = ("match", "amount", "examples")
+"""Knobs of the budget whose effect is what was realised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`what` differs in a `factor` (a key of FACTORS), with both values: "recipe match against dpo"."""
+
+    factor: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The factor of a comparison and in what its two arms differ there, what else they differ in, and two sentences:
+    what is `meant`, and a `warning` ("" where nothing else differs).
+    """
+
+    factor: str
+    own: tuple[Difference, ...]
+    others: tuple[Difference, ...]
+    meant: str
+    warning: str
+
+
+def differences(one: Arm, other: Arm) -> list[Difference]:
+    """All of them, in the order of FACTORS. Beside an untrained arm only what training cannot explain is compared."""
+    found = []
+    for factor, compare in _COMPARED.items():
+        if (one.trained and other.trained) or factor in ("start", "asking", "precision"):
+            found += [Difference(factor, what) for what in compare(one, other)]
+    return found
+
+
+def contrast(hypothesis: Hypothesis, one: Arm, other: Arm) -> Contrast:
+    """The factor that the hypothesis names, or else the first of OF_INTEREST that differs (none of these: the first
+    that does; "" where only one of the arms was trained), and what differs beside it.
+    """
+    found = differences(one, other)
+    varying = [factor for factor in (*OF_INTEREST, *FACTORS) if any(each.factor == factor for each in found)]
+    training = one.trained != other.trained
+    meant = hypothesis.factor or ("" if training or not varying else varying[0])
+    own, others = (tuple(each for each in found if (each.factor == meant) == same) for same in (True, False))
+    names, name, told = f"{one.name} and {other.name}", FACTORS.get(meant, "training"), _told(others)
+    named = f"{names} are meant to differ in {_told(own) or name}."
+    if not (meant or training):
+        named = f"{names} differ in nothing that is known of them."
+    if meant and meant not in varying and not training:
+        warning = f"{names} do not differ in {name}, the factor that is named{f', but in {told}' if told else ''}."
+    else:
+        warning = f"{names} differ in more than {name}: also in {told}." if told else ""
+    return Contrast(meant, own, others, named, warning)
+
+
+def _told(found: Sequence[Difference]) -> str:
+    """Differences in words, by factor: "the objective (recipe match against dpo); the budget (…)"."""
+    by_factor: dict[str, list[str]] = {}
+    for each in found:
+        by_factor.setdefault(each.factor, []).append(each.what)
+    return "; ".join(f"{FACTORS[factor]} ({', '.join(whats)})" for factor, whats in by_factor.items())
+
+
+def _objective(one: Arm, other: Arm) -> list[str]:
+    return _member(one, other, "recipe", _stages(one)[1], _stages(other)[1], kept="learning_rate")
+
+
+def _parameters(one: Arm, other: Arm) -> list[str]:
+    return _member(one, other, "adapter", one.first.adapter, other.first.adapter, kept="learning_rate_scale")
+
+
+def _member(one: Arm, other: Arm, part: str, mine: str, theirs: str, kept: str) -> list[str]:
+    """Two members of a config group by name and their knob `kept`; one member by all its knobs."""
+    knobs = _knobs(one.first.config.get(part), other.first.config.get(part))
+    named = _name(part, mine, theirs)
+    return named + [text for text in knobs if not named or text.startswith(f"{kept} ")]
+
+
+def _data(one: Arm, other: Arm) -> list[str]:
+    first, second = one.first.config, other.first.config
+    named = _name("mixture", one.first.mixture, other.first.mixture)
+    found = named or _knobs(first.get("mixture"), second.get("mixture"))
+    found += _knobs(first.get("survey"), second.get("survey"), "survey.")
+    pairs = [(name, getattr(one, name), getattr(other, name)) for name in ("draws", "seeds")]
+    return found + [text for name, mine, theirs in pairs if mine and theirs for text in _name(name, mine, theirs)]
+
+
+def _start(one: Arm, other: Arm) -> list[str]:
+    (model, weights, parent), (other_model, other_weights, other_parent) = (_beginning(arm) for arm in (one, other))
+    found = _name("model", model, other_model)
+    if not found and weights != other_weights:
+        found = [f"weights of {model} {weights[:8]} against {other_weights[:8]}"]
+    return found + (_name("parent", parent, other_parent) if one.trained and other.trained else [])
+
+
+def _beginning(arm: Arm) -> tuple[str, str, str]:
+    """Name and weights of the base model, and the stage that training started from: an arm, or recipes."""
+    config = arm.first.config
+    asked = config.get("parent")
+    parent: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {}
+    name = parent.get("name", (config.get("model") or {}).get("name", ""))
+    stage = str(parent.get("cell") or "").rstrip("/").rpartition("/")[2].partition("--")[0]
+    return str(name), str(parent.get("weights", "")), stage or _stages(arm)[0] or "the base"
+
+
+def _stages(arm: Arm) -> tuple[str, str]:
+    """The recipes before an arm's own ("" for none), and its own: a chain's are "sft → dpo"."""
+    before, _, own = arm.first.recipe.rpartition(" → ")
+    return before, own
+
+
+def _asking(one: Arm, other: Arm) -> list[str]:
+    first, second = one.first.config, other.first.config
+    found = _knobs(first.get("prompt"), second.get("prompt"), "prompt.")
+    named = _name("inference", one.first.inference, other.first.inference)
+    return found + (named or _knobs(first.get("inference"), second.get("inference"), "inference."))
+
+
+def _budget(one: Arm, other: Arm) -> list[str]:
+    sides = [arm.first.config.get("budget") or {} for arm in (one, other)]
+    mine, theirs = ({key: value for key, value in side.items() if key not in COUNTED_BY_MATCH} for side in sides)
+    found = _knobs(mine, theirs, "budget.")
+    for name, words in REALISED.items():
+        spent, against = _realised(one, name), _realised(other, name)
+        if abs(spent - against) > ALIKE * max(spent, against):  # NaN: not known, not judged
+            found.append(f"{words} {_number(spent)} against {_number(against)}")
+    return found
+
+
+def _precision(one: Arm, other: Arm) -> list[str]:
+    configs = [arm.first.config for arm in (one, other)]
+    models, backends = ([config.get(part) or {} for config in configs] for part in ("model", "backend"))
+    found = [text for knob in ("dtype", "attention") for text in _name(knob, *(one.get(knob) for one in models))]
+    found += [t for knob in ANSWERED_WITH for t in _name(f"backend.{knob}", *(one.get(knob) for one in backends))]
+    if one.trained and other.trained:
+        mine, theirs = ({**(config.get("engine") or {}), "threads": None} for config in configs)
+        found += _knobs(mine, theirs, "engine.")
+    return found
+
+
+_COMPARED: Mapping[str, Callable[[Arm, Arm], list[str]]] = {
+    "objective": _objective,
+    "parameters": _parameters,
+    "data": _data,
+    "start": _start,
+    "asking": _asking,
+    "budget": _budget,
+    "precision": _precision,
+}
+
+
+def _realised(arm: Arm, name: str) -> float:
+    """What the arm's finished cells spent, their mean; NaN where no manifest says."""
+    spent = [(cell.manifest.get("budget") or {}).get(name, math.nan) for cell in arm.cells]
+    return float(np.mean(spent)) if spent else math.nan
+
+
+def _name(what: str, mine: Any, theirs: Any) -> list[str]:
+    return [f"{what} {_shown(mine)} against {_shown(theirs)}"] if mine != theirs else []
+
+
+def _knobs(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
+    """One phrase for each knob in which two nodes of a configuration differ; one that is missing is null."""
+    first, second = (node if isinstance(node, Mapping) else {} for node in (mine, theirs))
+    keys = [key for key in dict.fromkeys([*first, *second]) if key != "_target_"]
+    return [text for key in keys for text in _name(f"{prefix}{key}", first.get(key), second.get(key))]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    text = ", ".join(map(_shown, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value >= 1e6 else f"{value:,.0f}".replace(",", " ")

@@ -1,0 +1,1 @@
+"""`polyphony bench`: how fast this machine answers and trains, and what every recipe does to a model."""

@@ -1,0 +1,104 @@
+"""What a cell's training will hold in memory, said before it starts (`train.memory_estimate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from data.splits import training_part
+from launch.asked import trains
+from launch.build import build, build_as
+from launch.cells import Cell
+from launch.check import check_machine
+from launch.people import people
+
+if TYPE_CHECKING:
+    import torch
+
+    from train.memory_estimate import Estimate
+
+
+def memory_lines(cells: Sequence[Cell]) -> list[str]:
+    """One line for each way in which the cells train: what a process will hold, and what this machine lacks for it.
+
+    The types are those that the configuration names, wherever it will run; `model.dtype` auto is what this machine has.
+    """
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        if trains(cell.config):
+            lacking = ""
+            try:
+                check_machine(cell.config)
+            except ValueError as error:
+                lacking = f". NOT on this machine: {error}"
+            found.setdefault(memory_line(cell.config, here=False) + lacking, []).append(cell.arm)
+    return [f"memory of {', '.join(dict.fromkeys(arms))}: {line}" for line, arms in found.items()]
+
+
+def memory_line(config: Mapping[str, Any], here: bool = True) -> str:
+    """What training this cell will hold, "about 3.4 GiB a process (…)", or why that cannot be said.
+
+    `here`: it is trained on this machine, in the type in which it will compute, and is compared with what there is.
+    """
+    import torch
+
+    from data.memory import room_bytes
+    from data.models import device_for
+    from train.engines import Engine
+
+    engine = build_as(Engine, config["engine"], "engine")
+    device = device_for()
+    try:
+        estimate = estimate_cell(config, engine, torch.float32 if here and device.type != "cuda" else None)
+    except NotImplementedError as error:
+        return f"no estimate for this kind of model ({error})"
+    said = str(estimate)
+    room = room_bytes(device) // (1 if device.type == "cuda" else engine.processes)
+    if not here or (estimate.total if device.type == "cuda" else estimate.total_on_cpu) <= room:
+        return said
+    micro, _ = _budget(config).split(engine.processes)
+    return (
+        f"{said}: MORE than the {room / 2**30:.1f} GiB that a process has here. Set budget.micro_batch below {micro}, "
+        "engine.gradient_checkpointing=true, adapter=lora, or an engine that shares weights out (zero3)"
+    )
+
+
+def estimate_cell(config: Mapping[str, Any], engine: Any, dtype: torch.dtype | None) -> Estimate:
+    """The estimate for a cell on its own prompts. `dtype`: in which it computes; None: the model's.
+
+    Raises NotImplementedError where a model of this kind cannot be estimated, ValueError where the adapter does not
+    fit it.
+    """
+    import numpy as np
+    from transformers import AutoConfig
+
+    from data.models import ModelSpec, device_for, dtype_for, fetch, load_tokenizer
+    from data.prompts import Asking, Renderer
+    from train.activations import heaviest
+    from train.batches import arrange
+    from train.memory_estimate import estimate
+
+    spec = build_as(ModelSpec, config["model"], "model")
+    folder = fetch(spec)
+    survey, split = people(config["survey"])
+    asking = build_as(Asking, config["prompt"], "prompt")
+    budget = _budget(config)
+    seen = training_part(survey, split, asking.language)
+    examples = build(config["mixture"], "mixture")(seen, budget.examples, split.seed, config["draw"])
+    renderer = Renderer(asking, load_tokenizer(folder, spec.trust_remote_code))
+    micro, accumulated = budget.split(engine.processes)
+    ordered = arrange(examples, np.random.default_rng([config["seed"], config["draw"]]))
+    return estimate(
+        AutoConfig.from_pretrained(folder, trust_remote_code=spec.trust_remote_code),
+        build(config["adapter"], "adapter"),
+        engine,
+        dtype or dtype_for(spec, device_for()),
+        heaviest(renderer, ordered, micro),
+        accumulated,
+    )
+
+
+def _budget(config: Mapping[str, Any]) -> Any:
+    from train.run import Budget
+
+    return build_as(Budget, config["budget"], "budget")

@@ -1,0 +1,185 @@
+"""What two arms differ in beside what is meant, from cells made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval.cells import Arm, CellResult
+from eval.differences import FACTORS, Difference, contrast, differences
+from eval.inference import Hypothesis
+
+CONFIG: dict[str, Any] = {
+    "recipe": {"_target_": "train.recipes.match.Match", "learning_rate": 5e-5, "mass_weight": 0.1},
+    "adapter": {"_target_": "train.adapters.Full", "learning_rate_scale": 1.0},
+    "mixture": {"_target_": "data.mixture.Mixture", "countries": None},
+    "survey": {"blocks": ["wvs3"], "min_n": 50},
+    "prompt": {"style": "chat", "language": "en"},
+    "inference": {"_target_": "eval.interventions.Unchanged"},
+    "model": {"name": "tiny", "source": "tiny", "dtype": "auto"},
+    "parent": {"name": "tiny", "source": "tiny", "weights": "aaaa"},
+    "budget": {"examples": 320, "batch_size": 16, "match": "examples", "amount": None},
+    "engine": {"kind": "single", "processes": 1, "threads": 4},
+    "backend": {"_target_": "eval.backends.in_process.InProcess", "name": "transformers", "rows": 32},
+}
+SPENT = {"examples": 320, "tokens": 30000.0, "steps": 20, "flops": 6e12}
+
+
+def arm(
+    name: str,
+    recipe: str = "match",
+    adapter: str = "full",
+    mixture: str = "diverse",
+    inference: str = "none",
+    spent: Mapping[str, float] = SPENT,
+    seeds: tuple[int, ...] = (0,),
+    **knobs: Any,
+) -> Arm:
+    """An arm; `knobs` are changed in its configuration, as in `recipe__mass_weight=0.5`."""
+    whole = {part: dict(node) for part, node in CONFIG.items()}
+    for key, value in knobs.items():
+        part, _, knob = key.partition("__")
+        whole[part][knob] = value
+    cells = [
+        CellResult(name, seed, 0, Path(name), {"budget": dict(spent)}, whole, recipe, adapter, mixture, inference)
+        for seed in seeds
+    ]
+    return Arm(name, tuple(cells), ())
+
+
+def hypothesis(factor: Any = None) -> Hypothesis:
+    return Hypothesis("h", "s", "first_token", "js_distance", "one", "other", "lower", 0.01, factor=factor)
+
+
+def test_the_same_arm_differs_in_nothing() -> None:
+    assert differences(arm("one"), arm("other")) == []
+    found = contrast(hypothesis(), arm("one"), arm("other"))
+    assert (found.factor, found.others, found.warning) == ("", (), "")
+    assert found.meant == "one and other differ in nothing that is known of them."
+
+
+def test_a_matched_contrast_of_objectives_names_its_learning_rates_and_warns_of_nothing() -> None:
+    found = contrast(hypothesis(), arm("one"), dpo())
+    assert found.factor == "objective"
+    assert found.own == (
+        Difference("objective", "recipe match against dpo"),
+        Difference("objective", "learning_rate 5e-05 against 5e-06"),
+    )
+    assert found.meant == (
+        "one and other are meant to differ in the objective (recipe match against dpo, learning_rate 5e-05 against "
+        "5e-06)."
+    )
+    assert (found.others, found.warning) == ((), "")
+
+
+def dpo(**changes: Any) -> Arm:
+    return arm("other", "dpo", recipe__learning_rate=5e-6, recipe__beta=0.1, **changes)
+
+
+def test_more_than_the_objective_is_named() -> None:
+    found = contrast(
+        hypothesis(),
+        arm("one"),
+        dpo(spent=SPENT | {"flops": 8e12}, adapter="lora", prompt__language="fr"),
+    )
+    assert [each.factor for each in found.others] == ["parameters", "asking", "budget"]
+    assert found.warning == (
+        "one and other differ in more than the objective: also in the trained parameters (adapter full against lora); "
+        "how the model is asked (prompt.language en against fr); the budget (FLOPs 6e+12 against 8e+12)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "factor", "what"),
+    [
+        ({"recipe__mass_weight": 0.5}, "objective", "mass_weight 0.1 against 0.5"),
+        ({"recipe__learning_rate": 1e-3}, "objective", "learning_rate 5e-05 against 0.001"),
+        ({"adapter__learning_rate_scale": 2.0}, "parameters", "learning_rate_scale 1.0 against 2.0"),
+        ({"mixture__countries": ["NOR", "USA"]}, "data", "countries null against NOR, USA"),
+        ({"survey__min_n": 10}, "data", "survey.min_n 50 against 10"),
+        ({"seeds": (0, 1)}, "data", "seeds 0 against 0, 1"),
+        ({"parent__weights": "bbbb"}, "start", "weights of tiny aaaa against bbbb"),
+        ({"parent__cell": "/runs/x/cells/sft-full--s0--d0--01234567"}, "start", "parent the base against sft-full"),
+        ({"inference__style": "native"}, "asking", "inference.style null against native"),
+        ({"budget__batch_size": 8}, "budget", "budget.batch_size 16 against 8"),
+        ({"spent": SPENT | {"tokens": 34000.0}}, "budget", "prompt tokens 30 000 against 34 000"),
+        ({"spent": SPENT | {"steps": 40}}, "budget", "optimiser steps 20 against 40"),
+        ({"model__dtype": "bfloat16"}, "precision", "dtype auto against bfloat16"),
+        ({"model__attention": "eager"}, "precision", "attention null against eager"),
+        ({"engine__processes": 2, "engine__kind": "ddp"}, "precision", "engine.kind single against ddp"),
+        ({"backend__name": "vllm"}, "precision", "backend.name transformers against vllm"),
+        ({"backend__dtype": "float16"}, "precision", "backend.dtype null against float16"),
+    ],
+)
+def test_every_factor_is_seen(changes: dict[str, Any], factor: str, what: str) -> None:
+    found = differences(arm("one"), arm("other", **changes))
+    assert Difference(factor, what) in found
+    assert {each.factor for each in found} == {factor}
+    assert factor in FACTORS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spent": SPENT | {"tokens": 31400.0}},  # within 5% of the larger
+        {"engine__threads": 1},
+        {"backend__rows": 8},
+        {"budget__match": "steps", "budget__amount": 20},  # what it came to is the same
+        {"spent": {}},  # not known, not judged
+    ],
+)
+def test_what_makes_no_difference_is_not_named(changes: dict[str, Any]) -> None:
+    assert differences(arm("one"), arm("other", **changes)) == []
+
+
+def test_chains_of_one_recipe_differ_in_their_start() -> None:
+    found = differences(arm("one", "sft → dpo"), arm("other", "dpo"))
+    assert found == [Difference("start", "parent sft against the base")]
+    assert contrast(hypothesis(), arm("one", "sft → dpo"), arm("other", "dpo")).warning == ""
+
+
+def test_a_factor_that_is_named_is_meant() -> None:
+    one, other = arm("one"), arm("other", adapter="lora", mixture="monocultural")
+    assert contrast(hypothesis(), one, other).factor == "parameters"
+    named = contrast(hypothesis("data"), one, other)
+    assert named.warning.startswith("one and other differ in more than the training data: also in the trained param")
+    absent = contrast(hypothesis("objective"), one, other)
+    assert absent.warning.startswith("one and other do not differ in the objective, the factor that is named, but in")
+    alone = contrast(hypothesis("objective"), one, arm("other"))
+    assert alone.warning == "one and other do not differ in the objective, the factor that is named."
+
+
+def test_beside_the_base_only_what_training_cannot_explain_is_named() -> None:
+    base = arm("base", "none", spent=dict.fromkeys(SPENT, 0))
+    assert contrast(hypothesis(), arm("one"), base).warning == ""
+    asked = arm("base", "none", spent=dict.fromkeys(SPENT, 0), prompt__language="fr")
+    assert contrast(hypothesis(), arm("one"), asked).warning == (
+        "one and base differ in more than training: also in how the model is asked (prompt.language en against fr)."
+    )
+
+
+OTHER_MODEL = {"model__name": "big", "parent__name": "big", "parent__weights": "bbbb"}
+
+
+def test_another_model_is_named_beside_an_untrained_arm_too() -> None:
+    base, other = arm("base", "none"), arm("other", "none", **OTHER_MODEL)
+    found = contrast(hypothesis(), base, other)
+    assert (found.factor, found.own, found.warning) == ("start", (Difference("start", "model tiny against big"),), "")
+    trained = arm("one", parent__cell="/runs/x/cells/sft-full--s0--d0--01234567")
+    assert contrast(hypothesis(), trained, other).warning == (
+        "one and other differ in more than training: also in where training started (model tiny against big)."
+    )
+
+
+def test_interventions_at_inference_time_are_a_factor() -> None:
+    one, base = arm("one", "none", inference="persona_prompt"), arm("base", "none")
+    found = contrast(hypothesis(), one, base)
+    assert (found.factor, found.warning) == ("asking", "")
+
+
+def test_unknown_factors_are_refused() -> None:
+    with pytest.raises(ValueError, match="factor must be one of objective, parameters"):
+        hypothesis("colour")

@@ -1,0 +1,180 @@
+"""Sampled reinforcement learning on closed questions: TRL's RLOO and GRPO trainers inside our loop.
+
+What `rlhf` computes exactly is estimated here as it is where answers cannot be enumerated: `generations` replies of at
+most `completion_tokens` tokens are drawn for a prompt, each gets the reward of the option that it names, and moves the
+policy. The rewards of the options are known beforehand, so replies are looked up and not scored again. PPO is not
+offered: TRL removed it in 1.13 (trl#7020).
+
+RLOO (Ahmadian et al. 2024, arXiv:2402.14740) in TRL 1.16: the loss of reply i is -advantage_i * ratio, with ratio the
+reply's probability over that when it was drawn (1 here: each reply moves the policy once), advantage_i = R_i - mean of
+the other replies' R, and R = reward - beta * (log policy - log reference) of the whole reply. So the KL term is in the
+reward, and in the baseline; the mean gradient is the exact objective's (tested).
+GRPO (Shao et al. 2024, arXiv:2402.03300) in TRL 1.16: advantage_i = (reward_i - mean) / standard deviation over the
+prompt's replies, and in the loss beta * (r - log r - 1) with r = reference / policy, a token. So it follows another
+objective: the division weighs prompts by 1 / deviation, and the mean gradient of its KL term is that of KL(reference ||
+policy), the other direction (E[(1 - r) grad log policy] = -E_reference[grad log policy]).
+`beta` is always passed on: TRL's own are 0.05 for RLOO and 0 for GRPO.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import Trainer
+
+from train.closed import KL_AT_START
+from train.closed_batch import Collator
+from train.loop import arguments, fit, one_device
+from train.run import RunContext
+
+ALGORITHMS = ("rloo", "grpo")
+OTHER_PASSES = {
+    "rloo": 3,
+    "grpo": 2,
+}  # forward passes besides training's: drawing, the reference, and RLOO's own policy
+NAMES = {"reward": "reward", "kl": "kl_reference", "entropy": "entropy", "invalid_share": "invalid_share"}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How replies are drawn and scored; see the knobs of `train.recipes.rlhf.Rlhf`."""
+
+    algorithm: str
+    beta: float
+    generations: int
+    completion_tokens: int
+    invalid_reward: float
+
+
+def train_sampled(
+    run: RunContext,
+    rewards: Sequence[torch.Tensor],
+    sampling: Sampling,
+    learning_rate: float,
+    once: Mapping[str, float] | None = None,
+) -> Trainer:
+    """Train `run.model` on the prompts of `run.examples`; `rewards` holds an example's options' rewards, (k,) each,
+    `once` numbers to log with the first step.
+
+    A step sees `budget.batch_size` prompts with `generations` replies each, so that `budget.examples` and the steps
+    are those of the exact arm: the prompts are the same, and what the replies cost is in the tokens. A device computes
+    `micro_batch` * `generations` replies at once. Logged a step: loss (near 0, for advantages are centred), reward
+    (before the KL term), kl_reference (nats a token, estimated from the replies), entropy (of the next token over the
+    whole vocabulary, nats a token of the replies), invalid_share (replies that name no option), tokens (of prompts with
+    their replies), computed_tokens (the same), reference_tokens (forward passes besides: drawing, the reference).
+    Raises ValueError where the policy is not the reference before the first step.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    collator = Collator(run.renderer, run.budget.max_length)
+    rows = []
+    for example, values in zip(run.examples, rewards, strict=True):
+        prompt = collator.ask(run.renderer, example)
+        collator([(example, None)])  # refuses what is too long
+        labels = collator.tokens(prompt.text, prompt.labels)
+        table = [
+            [token, float(values[option])] for option, ids in zip(example.order, labels, strict=True) for token in ids
+        ]
+        rows.append({"prompt": prompt.text, "named": table})
+    trainer_class, config_class = _classes(sampling.algorithm)
+    settings = arguments(run, learning_rate)
+    settings["per_device_train_batch_size"] *= sampling.generations
+    config: Any = config_class(
+        **settings,
+        beta=sampling.beta,
+        num_generations=sampling.generations,
+        max_completion_length=sampling.completion_tokens,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        num_iterations=1,
+        shuffle_dataset=False,
+        **({"loss_type": "grpo", "scale_rewards": "group"} if sampling.algorithm == "grpo" else {}),
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        trainer = trainer_class(
+            once=once or {},
+            model=run.model,
+            reward_funcs=option_reward(run.tokenizer, sampling.invalid_reward),
+            args=one_device(config),
+            train_dataset=datasets.Dataset.from_list(rows),
+            processing_class=run.tokenizer,
+        )
+    if "ref" in getattr(run.model, "peft_config", {}):  # TRL's copy of the new adapter; without it, the base is asked
+        run.model.delete_adapter("ref")
+    return fit(trainer, run)
+
+
+def option_reward(tokenizer: Any, invalid_reward: float) -> Callable[..., list[float]]:
+    """A reward function for TRL: the reward of the option that a reply names, `invalid_reward` for another reply.
+
+    A reply names an option where its first token is one of the label's forms (`data.options`) and what follows does
+    not go on with the word: "A", " A" and "A. Yes" name A, "Apple" does not.
+    """
+
+    def reward(
+        completion_ids: Sequence[Sequence[int]],
+        named: Sequence[Sequence[Sequence[float]]],
+        log_metric: Callable[[str, float], None],
+        **unused: Any,
+    ) -> list[float]:
+        found = []
+        for ids, table in zip(completion_ids, named, strict=True):
+            rest = tokenizer.decode(ids[1:], skip_special_tokens=True)
+            found.append(None if rest[:1].isalnum() else {int(t): value for t, value in table}.get(ids[0]))
+        log_metric("invalid_share", sum(value is None for value in found) / len(found))
+        return [invalid_reward if value is None else value for value in found]
+
+    return reward
+
+
+def _classes(algorithm: str) -> tuple[Any, Any]:
+    """TRL's trainer with our prompts and our names in its log, and its config. Made on demand: trl takes seconds."""
+    if algorithm == "rloo":
+        from trl.trainer.rloo_config import RLOOConfig as Config
+        from trl.trainer.rloo_trainer import RLOOTrainer as Base
+    else:
+        from trl.trainer.grpo_config import GRPOConfig as Config  # type: ignore[assignment]
+        from trl.trainer.grpo_trainer import GRPOTrainer as Base  # type: ignore[assignment]
+
+    class SampledTrainer(Base):
+        def __init__(self, *, once: Mapping[str, float], **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self._tokens = 0
+            self._once = once
+
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            """Prompts are rendered already: nothing is added, no second beginning of a sequence."""
+            tokenizer: Any = self.processing_class
+            return tokenizer(text=prompts, add_special_tokens=False)["input_ids"], None, {}
+
+        def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+            self._tokens += int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+            return super()._compute_loss(model, inputs)  # type: ignore[no-any-return, no-untyped-call]
+
+        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+            found = {name: sum(values) / len(values) for name, values in self._metrics["train"].items() if values}
+            self._metrics["train"].clear()
+            if found and self.state.global_step == 1 and not abs(found["kl"]) <= KL_AT_START:
+                raise ValueError(
+                    f"the model differs from its reference before the first step (KL {found['kl']:.3g} nats a token, "
+                    f"expected at most {KL_AT_START}): the reference was not computed from this model"
+                )
+            if self._tokens:
+                here = torch.tensor(self._tokens, device=self.args.device)
+                tokens, self._tokens = float(self.accelerator.reduce(here, "sum")), 0
+                logs |= {new: found[old] for old, new in NAMES.items() if old in found}
+                logs |= {
+                    "tokens": tokens,
+                    "computed_tokens": tokens,
+                    "reference_tokens": OTHER_PASSES[algorithm] * tokens,
+                }
+            Trainer.log(self, logs, start_time)
+
+    return SampledTrainer, Config
