@@ -3,17 +3,19 @@
 An adapter is merged once, in float32 (W + alpha / rank * B A for LoRA; PEFT knows the formula of each kind), and the
 result is opened again and held against the adapter beside its base: the same log-probability of every next token. A
 base that was quantised in training is dequantised first: what the adapter was trained on is what it is merged into.
-Needs the memory of the model in float32 on the CPU.
+Needs the memory of the model in float32 on the CPU. A reward model is merged likewise; its answers are its rewards.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
+from transformers import PreTrainedModel
 
 from data.files import digest_files
 from data.manifest import read_manifest, update_manifest
@@ -22,7 +24,7 @@ from data.variant import Variant, quantization_of
 
 MERGED = "merged"
 TOLERANCE = 1e-4
-"""Nats by which a log-probability may differ: rounding of W + BA in float32, amplified by the layers."""
+"""Nats by which a log-probability (a reward: its unit) may differ: rounding of W + BA, amplified by the layers."""
 PROBES = (
     "The capital of Norway is",
     "Which of these matters most to you? A. Family B. Work C. Friends. Answer with one letter:",
@@ -30,9 +32,13 @@ PROBES = (
 )
 
 
-def whole_model(cell: Path, base: ModelSpec) -> Path:
+Load = Callable[..., PreTrainedModel]
+"""(folder, dtype, trust_remote_code) -> the model there, on the CPU: `load_model`, or one for another head."""
+
+
+def whole_model(cell: Path, base: ModelSpec, load: Load = load_model) -> Path:
     """The folder of the model that a finished cell holds, with its tokenizer: `model`, or `merged` where the cell
-    trained an adapter on `base`, merged now if it was not before.
+    trained an adapter on `base`, merged now if it was not before. `load` opens a model with the cell's head.
 
     Raises ValueError where the weights are not those that the cell's manifest promises, its base is not the one that
     the adapter was trained on, or the merged model answers otherwise; FileNotFoundError where there are no weights.
@@ -49,7 +55,7 @@ def whole_model(cell: Path, base: ModelSpec) -> Path:
             return target
         partial = cell / f".{MERGED}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        difference = _merge(folder, cell / "adapter", partial, base.trust_remote_code)
+        difference = _merge(folder, cell / "adapter", partial, base.trust_remote_code, load)
         update_manifest(partial, made_of=made_of, largest_difference=difference)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
@@ -71,37 +77,38 @@ def trained_weights(cell: Path) -> tuple[str, str]:
     return part, weights
 
 
-def _merge(base: Path, adapter: Path, target: Path, trust_remote_code: bool) -> float:
-    """Merge into `target`; returns the largest difference of a log-probability, in nats. ValueError where it is off."""
+def _merge(base: Path, adapter: Path, target: Path, trust_remote_code: bool, load: Load) -> float:
+    """Merge into `target`; returns the largest difference of an answer. ValueError where it is off."""
     from peft import PeftModel
 
     tokenizer = load_tokenizer(base, trust_remote_code)
     ids = [tokenizer(text)["input_ids"] for text in PROBES]
     quantization = quantization_of(adapter)
-    model: Any = load_model(base, torch.float32, trust_remote_code, quantization=quantization)
+    quantized = {"quantization": quantization} if quantization else {}
+    model: Any = load(base, torch.float32, trust_remote_code, **quantized)
     model = model.dequantize().to("cpu", torch.float32) if quantization else model
     model = PeftModel.from_pretrained(model, adapter).eval()
-    before = [_log_probabilities(model, one) for one in ids]
+    before = [_answers(model, one) for one in ids]
     model.merge_and_unload(safe_merge=True).save_pretrained(target)
     tokenizer.save_pretrained(target)
     del model  # one model at a time in memory
-    merged = load_model(target, torch.float32, trust_remote_code)
-    differences = [(_log_probabilities(merged, one) - was).abs().max() for one, was in zip(ids, before, strict=True)]
+    merged = load(target, torch.float32, trust_remote_code)
+    differences = [(_answers(merged, one) - was).abs().max() for one, was in zip(ids, before, strict=True)]
     difference = float(torch.stack(differences).max())
     if not difference <= TOLERANCE:
         shutil.rmtree(target)
         raise ValueError(
-            f"{adapter}: merged into its base it answers otherwise than beside it (log-probabilities differ by "
-            f"{difference:.3g} nats, expected at most {TOLERANCE}): it cannot be a parent; train it with adapter=full"
+            f"{adapter}: merged into its base it answers otherwise than beside it (log-probabilities or rewards differ "
+            f"by {difference:.3g}, expected at most {TOLERANCE}): it cannot be a parent; train it with adapter=full"
         )
     return difference
 
 
 @torch.inference_mode()
-def _log_probabilities(model: Any, ids: list[int]) -> torch.Tensor:
-    """Of every next token after each place, (tokens, vocabulary)."""
-    logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits[0]
-    return logits.float().log_softmax(-1)
+def _answers(model: Any, ids: list[int]) -> torch.Tensor:
+    """Log-probabilities of every next token after each place, (tokens, vocabulary); a reward model's reward, (1,)."""
+    logits: torch.Tensor = model(input_ids=torch.tensor([ids])).logits[0].float()
+    return logits.log_softmax(-1) if logits.dim() == 2 else logits
 
 
 def _check_promise(folder: Path, found: str, promised: str) -> None:

@@ -23,8 +23,9 @@ class CellResult:
     """One cell: its names, its folder, its manifest and its resolved config.
 
     `recipe`, `adapter` and `mixture` are the names of the config members ("match", "full", "diverse"); recipe "none" is
-    a model that was not trained; `inference` is that of the intervention at inference time. Read from `manifest`: state,
-    training (shown in the report), collapsed and unaudited (what a collapsed variant could not be asked, and why); from `config`: audit (its keys are the audits that must be there) and limit.
+    a model that was not trained; `inference` is that of the intervention at inference time. Read from `manifest`:
+    state, training (shown in the report), collapsed and unaudited (what a collapsed variant could not be asked, and
+    why); from `config`: audit (its keys are the audits that must be there) and limit.
     """
 
     arm: str

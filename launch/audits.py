@@ -150,18 +150,19 @@ def _forecast(audit: Any, name: str, context: AuditContext) -> dict[str, Any] | 
     """
     from eval.forecast import Paced, innermost, rehearse
 
+    seconds = math.nan
     try:
         rehearsal = rehearse(audit, context)
+        if rehearsal is None:
+            return None
+        expected, answerer = rehearsal.forecast, innermost(context.answerer)
+        if expected.stored == expected.prompts + expected.texts:
+            seconds = 0.0
+        elif isinstance(answerer, Paced):
+            seconds = expected.seconds(answerer.pace(rehearsal.prompts, rehearsal.requests))
     except (ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         log.info("audit %s has no forecast: %s", name, error)
         return None  # asked in earnest it says the same, and is recorded as failed
-    if rehearsal is None:
-        return None
-    expected, answerer, seconds = rehearsal.forecast, innermost(context.answerer), math.nan
-    if expected.stored == expected.prompts + expected.texts:
-        seconds = 0.0
-    elif isinstance(answerer, Paced):
-        seconds = expected.seconds(answerer.pace(rehearsal.prompts, rehearsal.requests))
     left = (
         f"asking takes {expected.about} {duration(seconds)}"
         if math.isfinite(seconds)

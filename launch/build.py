@@ -53,7 +53,8 @@ def build_as(kind: type[T], fields: Mapping[str, Any], where: str) -> T:
     try:
         return typing.cast("T", kind(**values))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{where}: {error}") from error
+        said = str(error)
+        raise ValueError(said if said.startswith(f"{where}.") else f"{where}: {said}") from error
 
 
 def resolve(path: str, where: str) -> Any:

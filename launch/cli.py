@@ -29,10 +29,11 @@ polyphony run experiment=quickstart                  train the arms, audit them,
 polyphony run recipe=match adapter=lora seed=1       one cell (and the untrained base beside it)
 polyphony run recipe=none model=qwen2.5-0.5b         audit a model as it is
 polyphony run -m recipe=match,dpo seed=0,1           every combination; the comparison follows
-polyphony run experiment=quickstart limit=4 name=try a quick look: few units an audit, stamped NOT A RESULT
+polyphony run experiment=quickstart limit=4 name=try   a quick look: few units an audit, stamped NOT A RESULT
 polyphony run survey=file 'survey.blocks=["file:/path/mine.jsonl"]' 'audit=[first_token,edc]'  people of your own
 polyphony run model=local model.source=/path/to/folder                 a model of your own
 polyphony run -m recipe=none inference=none,persona_prompt   what asking in another way does, nothing trained
+polyphony run recipe=dpo parent=runs/…/cells/CELL    a chain: training starts from another variant (docs/chains.md)
 polyphony run --config-dir ./my-conf recipe=mine     a recipe of your own (recipe/mine.yaml in that folder)
 polyphony run -m seed=0,1 hydra/launcher=joblib      cells side by side (pip install hydra-joblib-launcher)
 

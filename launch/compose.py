@@ -6,6 +6,7 @@ The parent composes; nobody else imports Hydra. A wrong key or value is answered
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +101,7 @@ class Composer:
             raise ValueError(f"{key} has no value: set it with {key}=…") from error
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(self._explain(overrides, error)) from error
+        self._check_added(overrides, config)
         return {**resolved, "chosen": {str(part): member for part, member in chosen.items()}}
 
     def with_hydra(self, overrides: Sequence[str], config: str) -> Any:
@@ -121,6 +123,15 @@ class Composer:
         node: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
         return dict(node or {})
 
+    def _members_with(self, knob: str, part: str) -> list[str]:
+        """The members of a part that have a knob."""
+        files = {name: path for place in self._all for name, path in place.members.items()}
+        mine = [name for name in sorted(files) if knob and part != "audit" and name.startswith(f"{part}/")]
+        return [name.partition("/")[2] for name in mine if knob in (OmegaConf.load(files[name]) or {})]
+
+    def _chosen(self, overrides: Sequence[str], part: str) -> str:
+        return str(compose("config", overrides=list(overrides), return_hydra_config=True).hydra.runtime.choices[part])
+
     @property
     def _all(self) -> list[Place]:
         return [as_place(str(SHIPPED), "conf"), *self.places]
@@ -130,6 +141,24 @@ class Composer:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise ValueError(f"{SEARCH_PATH} must be a list such as [file:///a/folder,pkg://a.package], got {value!r}")
         check_places([*self.places, *(as_place(one, SEARCH_PATH) for one in value)], SHIPPED)
+
+    def _check_added(self, overrides: Sequence[str], config: str) -> None:
+        """Raise ValueError for the first `+key=value` that nobody reads: neither a group on the search path, nor in the
+        configuration without it.
+        """
+        groups = self.groups()
+        added = {
+            text: head
+            for text, one in zip(overrides, self.parse(overrides), strict=True)
+            if (one.is_add() or one.is_force_add()) and not one.is_hydra_override()
+            if (head := re.split("[./]", one.key_or_group)[0]) not in groups
+        }
+        if not added:
+            return
+        known = list(compose(config, overrides=[text for text in overrides if text not in added]))
+        for text, head in added.items():
+            if head not in known:
+                raise ValueError(f"unknown key {head!r} in {text!r}{nearest(head, {*map(str, known), *groups})}")
 
     def _explain(self, overrides: Sequence[str], error: Exception) -> str:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -152,7 +181,13 @@ class Composer:
             close = difflib.get_close_matches(key, [*groups, *keys], n=1, cutoff=0.5) or [
                 other for other in keys if other.rpartition(".")[2] == key.rpartition(".")[2]
             ]
+            part, _, knob = key.partition(".")
+            if owners := self._members_with(knob, part):
+                return (
+                    f"{part}={self._chosen(plain, part)} has no knob {key!r}: it is one of {part}={', '.join(owners)}"
+                )
             siblings = [other for other in keys if other.rpartition(".")[0] == key.rpartition(".")[0] and "." in key]
+            siblings = [other for other in siblings if not other.endswith("._target_")]
             known = f" Known here: {', '.join(siblings)}" if siblings else ""
             hint = f"; did you mean {close[0]!r}?" if close else "; `polyphony run --help` lists the keys."
             return f"unknown key {key!r} in {one.input_line!r}{hint}{known}"

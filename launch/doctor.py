@@ -122,6 +122,7 @@ def _configuration(overrides: Sequence[str], deep: bool, folders: Sequence[Path]
     from launch.arms import ask
     from launch.check import check_cells
     from launch.compose import Composer
+    from launch.identities import remembered
     from launch.pipeline import plan_cells
 
     try:
@@ -134,7 +135,7 @@ def _configuration(overrides: Sequence[str], deep: bool, folders: Sequence[Path]
             asked = ask(composer, overrides, multirun=False)
             survey = asked.cells[0]["survey"]
             yield from _people(survey)
-            cells = plan_cells(asked, asked.runs / asked.name, remember=False)
+            cells = plan_cells(asked, remembered(asked.runs / asked.name))
             yield Finding("ok", "model", f"{asked.cells[0]['model']['source']} found")
             check_cells(cells)
             yield Finding(

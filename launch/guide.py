@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from launch.arms import CELL_KEYS
-from launch.compose import Composer
+from launch.compose import SHIPPED, Composer
 from launch.plugins import VARIABLE, listed
 
 ORDER = ("experiment", *(key for key in CELL_KEYS if key != "budget"))
@@ -23,22 +23,26 @@ def guide() -> str:
     lines += [f"  {where}: {members}" for where, members in beside]
     lines += [] if beside else [f"  nowhere yet: --config-dir, {VARIABLE}, or an installed package; docs/own_recipe.md"]
     text = (resources.files("conf") / "config.yaml").read_text(encoding="utf-8")
-    general = text.partition("- experiment: null\n")[2].strip("\n")
+    general = text.partition("\n\n")[2].strip("\n")
     lines += ["", "Knobs (KEY=VALUE), their values unless you say otherwise, and what they do:"]
     lines += [f"  {line}" for line in general.splitlines() if line.strip() not in ("audit: {}", "")]
-    lines += ["", "Knobs of a part stand in its file, e.g. recipe.learning_rate=1e-5:", *knobs]
+    lines += ["", f"Knobs of a part, e.g. recipe.learning_rate=1e-5; {SHIPPED}/PART/MEMBER.yaml says what each does:"]
+    lines += knobs
     return "\n".join([*lines, ""])
 
 
 def _knobs(composer: Composer) -> list[str]:
-    """A line for every member that has knobs."""
-    lines, groups = [], composer.groups()
+    """A line for every member that has knobs, and one for members of a part that have the same."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    groups = composer.groups()
     for part in ("recipe", "adapter", "mixture", "inference", "audit"):
         for member in sorted(groups.get(part, [])):
             node = composer.member(part, member)
             node = node.get(member, node) if part == "audit" else node
             where = f"audit.{member}" if part == "audit" else part
-            names = [f"{where}.{name}" for name in node if name != "_target_"]
+            names = tuple(f"{where}.{name}" for name in node if name != "_target_")
             if names:
-                lines.append(f"  {part}={member}: {', '.join(names)}")
-    return lines
+                found.setdefault(names, []).append(member)
+    return [
+        f"  {names[0].partition('.')[0]}={','.join(members)}: {', '.join(names)}" for names, members in found.items()
+    ]

@@ -1,6 +1,6 @@
 """What a base model is known by: the hash of its files or, of a served one, its name and address.
 
-Hashes are remembered in the run folder so that a second run need not import torch.
+Hashes are remembered in the run folder (`MEMORY`) so that a second run need not import torch.
 """
 
 from __future__ import annotations
@@ -9,21 +9,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files import digest, read_json, write_json
+from data.files import digest, read_json
 from data.served import is_served, served_weights
 
 PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")
 
 
-def weights_identity(model: Mapping[str, Any], memory: Path, remember: bool = True) -> str:
+MEMORY = ".models.json"
+
+
+def remembered(run: Path) -> dict[str, Any]:
+    """What a run folder remembers of base models; empty where it does not or is not there."""
+    path = run / MEMORY
+    return read_json(path) if path.exists() else {}
+
+
+def weights_identity(model: Mapping[str, Any], memory: dict[str, Any]) -> str:
     """SHA-256 of the weights, config and tokenizer that the config's `model` node names; fetches the model if needed.
 
     The hash that `memory` holds counts while the folder holds the same files with the same sizes and times; a new one
-    is written there if `remember`. Raises as
-    `data.models.fetch` does.
+    is added to it. Raises as `data.models.fetch` does.
     """
-    known: dict[str, Any] = read_json(memory) if memory.exists() else {}
-    entry = known.get(digest(model))
+    entry = memory.get(digest(model))
     if entry and _facts(Path(entry["folder"])) == entry["files"]:
         return str(entry["hash"])
     from data.models import ModelSpec, fetch, weights_hash
@@ -31,9 +38,7 @@ def weights_identity(model: Mapping[str, Any], memory: Path, remember: bool = Tr
 
     folder = fetch(build_as(ModelSpec, model, "model"))
     found = weights_hash(folder)
-    known[digest(model)] = {"folder": str(folder), "files": _facts(folder), "hash": found}
-    if remember:
-        write_json(memory, known)
+    memory[digest(model)] = {"folder": str(folder), "files": _facts(folder), "hash": found}
     return found
 
 

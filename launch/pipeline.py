@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from data.files import digest
+from data.files import digest, write_json
 from data.manifest import update_manifest
 from launch.arms import ask
 from launch.asked import Asked
@@ -22,7 +23,7 @@ from launch.comparison import compare_run
 from launch.compose import Composer
 from launch.dispatch import dispatch
 from launch.heads import REWARD, check_heads
-from launch.identities import served_identity, weights_identity
+from launch.identities import MEMORY, remembered, served_identity, weights_identity
 from launch.judging import judge_model
 from launch.memory import memory_lines
 from launch.people import people
@@ -51,7 +52,8 @@ def run(
         asked = ask(composer, overrides, multirun)
         composer.with_hydra(asked.dispatch, "dispatch")
         run_folder = asked.runs / asked.name
-        cells = plan_cells(asked, run_folder, remember=not dry_run)
+        models = remembered(run_folder)
+        cells = plan_cells(asked, models)
         new = [cell for cell in cells if not (cell.folder / "config.yaml").exists()]
         check_cells(new, elsewhere=dry_run or bool(asked.dispatch))
         check_heads(new)
@@ -64,6 +66,8 @@ def run(
         run_folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(run_folder / ".lock", timeout=0):
+                if models != remembered(run_folder):
+                    write_json(run_folder / MEMORY, models)
                 return _run(composer, asked, cells, run_folder, retry_failed, command)
         except Timeout:
             raise ValueError(
@@ -113,9 +117,9 @@ def finish(run_folder: Path, anew: bool = False) -> None:
     print(f"Report: {result.report}")
 
 
-def plan_cells(asked: Asked, run_folder: Path, remember: bool = True) -> list[Cell]:
-    """The cells with their folders; loads the survey, and fetches and hashes a base model that is new here
-    (its hash is kept in the run folder if `remember`).
+def plan_cells(asked: Asked, models: dict[str, Any]) -> list[Cell]:
+    """The cells with their folders; loads the survey, and fetches and hashes a base model that `models`, what the run
+    folder remembers of them, does not know: it is added.
     """
     surveys: dict[str, str] = {}
     weights: dict[str, str] = {}
@@ -127,7 +131,7 @@ def plan_cells(asked: Asked, run_folder: Path, remember: bool = True) -> list[Ce
             surveys[digest(config["survey"])] = digest([survey_hash(survey), str(split)])
         for model in (None if served_identity(config) else config["model"], judge_model(config)):
             if model is not None and digest(model) not in weights:
-                weights[digest(model)] = weights_identity(model, run_folder / ".models.json", remember)
+                weights[digest(model)] = weights_identity(model, models)
     return plan(asked, surveys, weights)
 
 

@@ -103,4 +103,5 @@ def _steps(cell: Cell) -> str:
 
 
 def _todo(cell: Cell) -> str:
-    return ", ".join(cell.lacks()) or "nothing"
+    work = [name for name in cell.lacks() if name != "train" or trains(cell.config)]
+    return ", ".join(work) or "nothing"

@@ -34,7 +34,10 @@ def on_its_parents(cell: Cell, lacking: Sequence[str]) -> Cell:
         return _asking(cell, others[PARENT]) if PARENT in others and lacking else cell
     model, recipe = cell.config["model"], cell.config["recipe"]
     if REWARD_MODEL in others:
-        recipe = {**recipe, "reward_model": str(others[REWARD_MODEL].folder.absolute())}
+        judge = others[REWARD_MODEL]
+        if "train" in lacking:
+            _merge_judge(judge)
+        recipe = {**recipe, "reward_model": str(judge.folder.absolute())}
     weights = weights_of(cell.folder)
     if PARENT in others and ("train" in lacking or (weights and weights.name == "adapter")):
         from data.models import fetch, weights_hash
@@ -61,6 +64,14 @@ def _asking(cell: Cell, parent: Cell) -> Cell:
         model = {**model, "source": spec.source, "revision": spec.revision}
     update_manifest(cell.folder, collapsed=parent.manifest.get("collapsed"))
     return Cell(cell.folder, {**cell.config, "model": model, "variant": str(parent.folder.absolute())})
+
+
+def _merge_judge(judge: Cell) -> None:
+    """Merge a reward model's adapter into what it was trained on, as that lies now: run folders may be moved."""
+    from data.merging import whole_model
+    from train.reward_model import load_scorer
+
+    whole_model(judge.folder, start_of(judge), load_scorer)
 
 
 def start_of(cell: Cell) -> ModelSpec:

@@ -70,19 +70,20 @@ def load_reward_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The reward model that a cell trained, an adapter merged into its base, frozen, and its tokenizer.
 
+    `merged/`, where it is (`data.merging`), is taken before the adapter beside the base that its config names.
     Raises FileNotFoundError where the cell holds none, and ValueError where its head is lost or its base has changed.
     """
-    if (cell / "adapter" / "adapter_config.json").is_file():
+    whole = next((part for name in ("model", "merged") if ((part := cell / name) / "config.json").is_file()), None)
+    if whole is not None:
+        base, model = whole, open_scorer(whole, None, dtype, trust_remote_code)
+    elif (cell / "adapter" / "adapter_config.json").is_file():
         base = Path(read_json(cell / "adapter" / "adapter_config.json")["base_model_name_or_path"])
         if not base.is_dir():
             raise FileNotFoundError(f"{cell}: its adapter was trained on {base}, which is no folder any more")
         known = read_manifest(cell).get("hashes", {}).get("base")
         if known and known != weights_hash(base):
             raise ValueError(f"{cell}: its adapter was trained on other weights than {base} holds now")
-        model: Any = open_scorer(cell / "adapter", base, dtype, trust_remote_code).merge_and_unload(safe_merge=True)
-    elif (cell / "model" / "config.json").is_file():
-        base = cell / "model"
-        model = open_scorer(base, None, dtype, trust_remote_code)
+        model = open_scorer(cell / "adapter", base, dtype, trust_remote_code).merge_and_unload(safe_merge=True)
     else:
         raise FileNotFoundError(
             f"recipe.reward_model {cell} holds no trained reward model: expected the folder of a cell trained "

@@ -19,12 +19,13 @@ policy), the other direction (E[(1 - r) grad log policy] = -E_reference[grad log
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import Trainer
+from transformers import GenerationConfig, Trainer
 
 from train.closed import KL_AT_START
 from train.closed_batch import Collator
@@ -32,10 +33,8 @@ from train.loop import arguments, fit, one_device
 from train.run import RunContext
 
 ALGORITHMS = ("rloo", "grpo")
-OTHER_PASSES = {
-    "rloo": 3,
-    "grpo": 2,
-}  # forward passes besides training's: drawing, the reference, and RLOO's own policy
+OTHER_PASSES = {"rloo": 3, "grpo": 2}
+"""Forward passes besides training's: drawing, the reference, and RLOO's own policy."""
 NAMES = {"reward": "reward", "kl": "kl_reference", "entropy": "entropy", "invalid_share": "invalid_share"}
 
 
@@ -66,10 +65,16 @@ def train_sampled(
     (before the KL term), kl_reference (nats a token, estimated from the replies), entropy (of the next token over the
     whole vocabulary, nats a token of the replies), invalid_share (replies that name no option), tokens (of prompts with
     their replies), computed_tokens (the same), reference_tokens (forward passes besides: drawing, the reference).
-    Raises ValueError where the policy is not the reference before the first step.
+    Raises ValueError where the policy is not the reference before the first step, or the adapter has dropout: replies
+    are drawn as the model trains, so from another policy than is saved.
     """
     import datasets
 
+    if dropout := getattr(run.adapter, "dropout", 0):
+        raise ValueError(
+            f"recipe.estimator sampled needs adapter.dropout 0, got {dropout}: with it replies would be drawn from "
+            "another policy than the one that is trained"
+        )
     datasets.disable_progress_bars()
     collator = Collator(run.renderer, run.budget.max_length)
     rows = []
@@ -96,19 +101,39 @@ def train_sampled(
         shuffle_dataset=False,
         **({"loss_type": "grpo", "scale_rewards": "group"} if sampling.algorithm == "grpo" else {}),
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-        trainer = trainer_class(
-            once=once or {},
-            model=run.model,
-            reward_funcs=option_reward(run.tokenizer, sampling.invalid_reward),
-            args=one_device(config),
-            train_dataset=datasets.Dataset.from_list(rows),
-            processing_class=run.tokenizer,
-        )
-    if "ref" in getattr(run.model, "peft_config", {}):  # TRL's copy of the new adapter; without it, the base is asked
-        run.model.delete_adapter("ref")
-    return fit(trainer, run)
+    with drawn_as_they_are(run.model):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            trainer = trainer_class(
+                once=once or {},
+                model=run.model,
+                reward_funcs=option_reward(run.tokenizer, sampling.invalid_reward),
+                args=one_device(config),
+                train_dataset=datasets.Dataset.from_list(rows),
+                processing_class=run.tokenizer,
+            )
+        if "ref" in getattr(run.model, "peft_config", {}):  # TRL's copy of the new adapter; the base is asked instead
+            run.model.delete_adapter("ref")
+        return fit(trainer, run)
+
+
+@contextmanager
+def drawn_as_they_are(model: Any) -> Iterator[None]:
+    """Replies are drawn from the model's own probabilities: the rules that it is shipped with are set aside.
+
+    transformers merges what the caller leaves open from the model's generation_config (a floor min_p, tokens that are
+    suppressed, n-grams that may not repeat …), and the gradient is right only for replies of the policy itself. The
+    ends of a reply stay.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    shipped = inner.generation_config
+    names = ("bos_token_id", "eos_token_id", "pad_token_id")
+    ends = {name: getattr(shipped, name) for name in names}
+    inner.generation_config = GenerationConfig(**ends)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        inner.generation_config = shipped
 
 
 def option_reward(tokenizer: Any, invalid_reward: float) -> Callable[..., list[float]]:
@@ -160,7 +185,7 @@ def _classes(algorithm: str) -> tuple[Any, Any]:
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             found = {name: sum(values) / len(values) for name, values in self._metrics["train"].items() if values}
-            self._metrics["train"].clear()
+            self._metrics["train"].clear()  # nothing is found at the end, when the time of the whole training is logged
             if found and self.state.global_step == 1 and not abs(found["kl"]) <= KL_AT_START:
                 raise ValueError(
                     f"the model differs from its reference before the first step (KL {found['kl']:.3g} nats a token, "

@@ -110,6 +110,8 @@ def test_distance_between_countries_by_hand(tiny_survey: Survey) -> None:
     assert mean_js_between([nor, usa]) == pytest.approx(1)
     assert mean_js_between([nor, nor, jpn]) == 0
     assert mean_js_between([nor, usa, jpn]) == pytest.approx(2 / 3)
+    again = [replace(one, item=replace(one.item, id="toy/again")) for one in (nor, usa)]
+    assert mean_js_between([nor, usa, jpn, *again]) == pytest.approx(2 / 3)
     half = example_of(example, "USA", (0.5, 0.5))
     expected = (0.5 * np.log2(0.5 / 0.75) + 0.5 * np.log2(0.5 / 0.25) + np.log2(1 / 0.75)) / 2
     assert mean_js_between([nor, half]) == pytest.approx(expected**0.5)

@@ -29,7 +29,7 @@ class Toys:
     started: list[str] = field(default_factory=list)
 
     def arguments(self, *more: str, name: str = "toy") -> list[str]:
-        """The command line; `more` overrides the rest."""
+        """The command line; `more` overrides the rest, and "~key" leaves it out."""
         given = {
             "runs": f"{self.folder}",
             "name": name,
@@ -43,11 +43,12 @@ class Toys:
             "survey.split.held_out_country_share": "0",
             "budget.examples": "16",
             "budget.batch_size": "4",
-            "recipe.learning_rate": "1e-3",
+            "recipe.learning_rate": "1e-3",  # before what an experiment's arm says
             "tracker": "off",
         }
         audit = () if any(one.startswith("audit=") for one in more) else AUDIT
-        keys = {one.partition("=")[0] for one in more}
+        keys = {one.removeprefix("~").partition("=")[0] for one in more}
+        more = tuple(one for one in more if not one.startswith("~"))
         kept = [f"{key}={value}" for key, value in given.items() if key not in keys]
         return ["run", "--config-dir", str(self.folder / "conf"), *kept, *audit, *more]
 

@@ -50,6 +50,15 @@ def test_a_model_folder_without_tokenizer(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_refused_run_leaves_no_folder(
+    toy: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the base model was hashed before the mistake was seen; a run that starts remembers the hash."""
+    assert "gate.patience must be at least 1" in mistake([*asked(tiny_model, toy), "gate.patience=0"], capsys)
+    assert "unknown key 'recip'" in mistake([*asked(tiny_model, toy), "+recip=match"], capsys)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_model_folder_with_a_pickle(
     toy: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

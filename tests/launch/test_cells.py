@@ -69,6 +69,11 @@ def changed(place: str, value: Any) -> dict[str, Any]:
         ("prompt.style", "completion"),
         ("model.dtype", "bfloat16"),
         ("engine.processes", 2),
+        ("adapter.last_layers", 2),
+        ("mixture.pooling", "population"),
+        ("survey.min_n", 10),
+        ("gate.patience", 5),
+        ("model.attention", "eager"),
     ],
 )
 def test_what_training_depends_on_makes_another_cell(place: str, value: Any) -> None:
@@ -89,7 +94,17 @@ def test_what_changes_no_result_keeps_the_cell_and_its_audits(place: str, value:
     assert (one.name, one.config["keys"]) == (other.name, other.config["keys"])
 
 
-@pytest.mark.parametrize(("place", "value"), [("limit", 3), ("audit_seed", 1), ("audit.first_token.draws", 5)])
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("limit", 3),
+        ("audit_seed", 1),
+        ("controls", True),
+        ("audit.first_token.draws", 5),
+        ("inference.ways", "both"),
+        ("backend.token_budget", 512),
+    ],
+)
 def test_what_an_audit_depends_on_keeps_the_cell_and_renews_the_audit(place: str, value: Any) -> None:
     one, other = planned(config()), planned(changed(place, value))
     assert one.name == other.name

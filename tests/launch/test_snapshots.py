@@ -204,7 +204,7 @@ def test_a_snapshot_that_fails_does_not_stop_the_others(
         shutil.rmtree(one.folder / "audits")
     asked: list[str] = []
 
-    def audit(one: Cell, processes: Processes) -> None:
+    def audit(one: Cell, processes: Processes, collapsed: object) -> None:
         asked.append(one.name)
         if one.name == STEPS[0]:
             raise AuditsError("audit edc: it fell over")

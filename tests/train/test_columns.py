@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from transformers import Trainer
 
 from data.leaks import Guard
 from data.mixture import Mixture
@@ -16,7 +18,7 @@ from data.models import load_tokenizer
 from data.prompts import Asking, OptionPrompt, Renderer
 from data.records import Survey, TrainingExample
 from train.closed import train_closed
-from train.closed_batch import ClosedBatch, Collator, batch_of
+from train.closed_batch import ClosedBatch, Collator, ask_plainly, batch_of
 from train.loop import read_metrics
 from train.recipes.match import Match
 from train.run import RunContext
@@ -48,6 +50,29 @@ def test_a_loss_sees_each_example_s_own_numbers_in_order(run: RunContext) -> Non
     assert torch.cat([part["weight"] for part in seen]).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     for part in seen:
         torch.testing.assert_close(part["target"], part["people"])
+
+
+def test_what_is_logged_is_a_mean_over_micro_batches_and_processes_and_tokens_are_a_sum(
+    run: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masses: list[float] = []
+
+    def loss(scores: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
+        masses.append(scores.detach().exp().sum(-1).mean().item())
+        return Match().loss(scores, batch)
+
+    trainer: Any = train_closed(run, loss, RATE)
+    steps = read_metrics(run.metrics)
+    assert [step["option_mass"] for step in steps] == pytest.approx([sum(masses[:2]) / 2, sum(masses[2:]) / 2])
+    tokens = list(map(len, run.renderer.encode([ask_plainly(run.renderer, one).text for one in run.examples])))
+    assert [step["tokens"] for step in steps] == [sum(tokens[:4]), sum(tokens[4:])]
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(Trainer, "log", lambda self, logs, start: logged.update(logs))
+    trainer.accelerator = SimpleNamespace(num_processes=2, reduce=lambda sums, how: sums + torch.tensor([0.2, 30.0]))
+    trainer._sums.update(option_mass=1.4, tokens=50)  # of two micro batches here; in the other process 0.2 and 30
+    trainer._micro_batches = 2
+    trainer.log({})
+    assert logged == pytest.approx({"option_mass": 0.4, "tokens": 80})
 
 
 def test_short_columns_are_padded_with_nothing_and_the_reference_with_impossibility(
