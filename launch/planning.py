@@ -120,6 +120,7 @@ def _links(
 def _training(config: Mapping[str, Any], links: Mapping[str, Link], people: str) -> list[Any]:
     """What training depends on beside the base model. What the cell is built on counts by what it is, not by name."""
     used = {part: config[part] for part in TRAINED_BY}
+    used["budget"] = {knob: value for knob, value in used["budget"].items() if knob != "checkpoint_every"}
     if REWARD_MODEL in links:
         used["recipe"] = {**used["recipe"], "reward_model": links[REWARD_MODEL].identity}
     engine = {knob: value for knob, value in config["engine"].items() if knob != "threads"}

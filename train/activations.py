@@ -17,7 +17,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from data.packed_attention import NAME, Plan, plan, switched_attention, why_not_packed
 from data.packing import pack
 from data.prompts import Renderer
-from data.records import TrainingExample
 from train.engines import Engine
 from train.partial import decoder_layers
 from train.recompute import recompute_layers
@@ -32,13 +31,12 @@ class Held:
     tensor: torch.Tensor
 
 
-def heaviest(renderer: Renderer, examples: Sequence[TrainingExample], micro_batch: int) -> list[list[int]]:
-    """The token ids of the micro batch that has the most distinct tokens, of examples in training order."""
+def heaviest(renderer: Renderer, prompts: Sequence[str], micro_batch: int) -> list[list[int]]:
+    """The token ids of the micro batch that has the most distinct tokens, of prompts in training order."""
     best: list[list[int]] = []
     most = 0
-    for start in range(0, len(examples), micro_batch):
-        part = examples[start : start + micro_batch]
-        sequences = renderer.encode([renderer.survey(e.item, e.order, e.group, e.condition).text for e in part])
+    for start in range(0, len(prompts), micro_batch):
+        sequences = renderer.encode(prompts[start : start + micro_batch])
         tokens = sum(len(tree.tokens) for tree in pack(sequences, UNLIMITED))
         if tokens > most:
             best, most = sequences, tokens

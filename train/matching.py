@@ -90,12 +90,21 @@ def _counted(budget: Budget, prompts: int) -> int:
     return budget.examples // prompts
 
 
+def other_texts(recipe: Any) -> str:
+    """What a recipe does that computes more than prompts of closed questions, as the end of a sentence; "" of others.
+
+    `pairs`, where it is text, is the preference set that is read; recipes may have a method of that name.
+    """
+    if getattr(recipe, "estimator", "exact") != "exact":
+        return "draws replies"
+    pairs = getattr(recipe, "pairs", None)
+    return "trains on other texts than closed questions" if isinstance(pairs, str) else ""
+
+
 def _check_known(run: RunContext, recipe: Any) -> None:
     """Refuse a recipe that draws replies, reads texts of a file or trains a scorer: its prompts are not those drawn."""
     name, kind = type(recipe).__name__, run.budget.match
-    sampled = getattr(recipe, "estimator", "exact") != "exact"
-    if sampled or getattr(recipe, "pairs", None) or run.head != "language":
-        what = "draws replies" if sampled else "trains on other texts than closed questions"
+    if what := other_texts(recipe) or ("trains a reward model" if run.head != "language" else ""):
         raise ValueError(
             f"budget.match={kind} measures closed questions before training, and recipe {name} {what}: set "
             "budget.match=examples or steps for all arms that are compared with it"
@@ -131,7 +140,7 @@ def _price(run: RunContext, recipe: Any) -> Callable[[FloatArray], FloatArray]:
 def _costs(run: RunContext, examples: tuple[TrainingExample, ...], recipe: Any = None) -> FloatArray:
     """(tokens of all prompts in full, tokens computed) of every micro batch, (micro batches, 2)."""
     micro, _ = run.budget.split(processes())
-    sequences = run.renderer.encode(_texts(replace(run, examples=examples), recipe))
+    sequences = run.renderer.encode(texts_of(replace(run, examples=examples), recipe))
     fits = why_not_packed(_bare(run), max(map(len, sequences))) == ""
     rows = []
     for start in range(0, len(sequences), micro):
@@ -141,7 +150,8 @@ def _costs(run: RunContext, examples: tuple[TrainingExample, ...], recipe: Any =
     return np.array(rows, dtype=np.float64)
 
 
-def _texts(run: RunContext, recipe: Any) -> list[str]:
+def texts_of(run: RunContext, recipe: Any) -> list[str]:
+    """The prompts that the recipe asks of the run's examples, in the order of training."""
     if hasattr(recipe, "prompts"):
         return list(recipe.prompts(run))
     return [ask_plainly(run.renderer, example).text for example in run.examples]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from transformers import Trainer
 
 from data.files import digest
@@ -17,6 +19,7 @@ from train.run import RunContext, is_main
 
 MARGIN_AT_START = 1e-3
 POOLINGS = ("country", "population")
+T = TypeVar("T")
 NAMES = {"rewards/margins": "reward_margin", "rewards/accuracies": "reward_accuracy", "entropy": "token_entropy"}
 
 
@@ -55,18 +58,23 @@ def train_pairs(
 def rows_of_pairs(run: RunContext, source: str, pooling: str = "country") -> list[dict[str, Any]]:
     """`run.budget.examples` rows of prompt, chosen and rejected, as TRL takes them, of a preference set.
 
-    `source` as in `data.preferences`, `pooling` as in `told_to`. Each pair comes once before any is repeated, in an
-    order of the run's seed. The manifest gets what was read, left out and kept without a country. Raises ValueError
-    where a pair gives away a held-out question (`data.leaks`).
+    `source` and ValueError as in `guarded_pairs`, `pooling` as in `told_to`, the order as in `in_order`.
     """
-    pairs = _guarded_pairs(run, source)
+    return [_row(pair, run.renderer, pooling) for pair in in_order(run, guarded_pairs(run, source))]
+
+
+def in_order(run: RunContext, texts: Sequence[T]) -> list[T]:
+    """`run.budget.examples` of `texts`: each once before any is repeated, in an order of the run's seed."""
     rng = np.random.default_rng(run.seed)
-    rounds = -(-run.budget.examples // len(pairs))
-    order = np.concatenate([rng.permutation(len(pairs)) for _ in range(rounds)])[: run.budget.examples]
-    return [_row(pairs[place], run.renderer, pooling) for place in order]
+    rounds = -(-run.budget.examples // len(texts))
+    order = np.concatenate([rng.permutation(len(texts)) for _ in range(rounds)])[: run.budget.examples]
+    return [texts[place] for place in order]
 
 
-def _guarded_pairs(run: RunContext, source: str) -> tuple[PreferencePair, ...]:
+def guarded_pairs(run: RunContext, source: str) -> tuple[PreferencePair, ...]:
+    """The pairs of a preference set (`data.preferences`). The manifest gets what was read, left out and kept without a
+    country. Raises ValueError where a pair gives away a held-out question (`data.leaks`).
+    """
     read = read_preferences(source)
     texts = ["\n".join([*(turn.text for turn in pair.turns), pair.chosen, pair.rejected]) for pair in read.pairs]
     run.guard.refuse(texts, f"{source}: pair")
@@ -118,6 +126,11 @@ def _trainer_class() -> type[Trainer]:
 
     class PairTrainer(DPOTrainer):
         _seen = 0.0
+        _computed = 0
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            self._computed += inputs["input_ids"].numel()  # with the padding
+            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             mode = "train"
@@ -129,8 +142,10 @@ def _trainer_class() -> type[Trainer]:
                 )
             total = float(metrics.get("num_tokens", self._seen))
             logs |= {new: metrics[old] for old, new in NAMES.items() if old in metrics}
-            logs |= {"tokens": total - self._seen, "computed_tokens": total - self._seen}
-            self._seen = total
+            here = torch.tensor(self._computed, device=self.args.device)
+            computed = float(self.accelerator.reduce(here, "sum"))
+            logs |= {"tokens": total - self._seen, "computed_tokens": computed, "reference_tokens": computed}
+            self._seen, self._computed = total, 0
             self._metrics[mode].clear()
             Trainer.log(self, logs, start_time)
 

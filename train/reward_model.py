@@ -123,7 +123,16 @@ def option_rewards(model: Any, sequences: Sequence[list[int]], label_ids: torch.
     device, present = label_ids.device, label_ids[..., 0] >= 0
     rows, places = present.nonzero(as_tuple=True)
     first = label_ids[rows, places, 0].tolist()
-    replies = [[*sequences[row], token] for row, token in zip(rows.tolist(), first, strict=True)]
+    rewards, computed = reply_rewards(
+        model, [[*sequences[row], token] for row, token in zip(rows.tolist(), first, strict=True)], device
+    )
+    return torch.zeros(present.shape, device=device).masked_scatter(present, rewards), computed
+
+
+def reply_rewards(model: Any, replies: list[list[int]], device: torch.device) -> tuple[torch.Tensor, int]:
+    """The reward at the last token of every sequence of `replies`, (n,) float32; and the tokens computed. What replies
+    begin with in common is computed once. Differentiable; `model` as in `option_rewards`, on `device`.
+    """
     inner = model
     while hasattr(inner, "module"):
         inner = inner.module
@@ -131,7 +140,7 @@ def option_rewards(model: Any, sequences: Sequence[list[int]], label_ids: torch.
         rewards, computed = _padded(model, inner, replies, device)
     else:
         rewards, computed = _packed(model, inner, replies, device)
-    return torch.zeros(present.shape, device=device).masked_scatter(present, rewards.float()), computed
+    return rewards.float(), computed
 
 
 def _packed(model: Any, inner: Any, replies: list[list[int]], device: torch.device) -> tuple[torch.Tensor, int]:

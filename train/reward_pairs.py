@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from transformers import Trainer
 
 from train.loop import arguments, fit, one_device
@@ -45,13 +46,20 @@ def _trainer_class() -> type[Trainer]:
 
     class PairTrainer(RewardTrainer):
         _seen = 0.0
+        _computed = 0
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+            self._computed += inputs["input_ids"].numel()  # with the padding
+            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
             metrics = {name: sum(values) / len(values) for name, values in self._metrics["train"].items() if values}
             total = float(metrics.get("num_tokens", self._seen))
             logs |= {new: metrics[old] for old, new in NAMES.items() if old in metrics}
-            logs |= {"tokens": total - self._seen, "computed_tokens": total - self._seen}
-            self._seen = total
+            here = torch.tensor(self._computed, device=self.args.device)
+            computed = float(self.accelerator.reduce(here, "sum"))
+            logs |= {"tokens": total - self._seen, "computed_tokens": computed}
+            self._seen, self._computed = total, 0
             self._metrics["train"].clear()
             Trainer.log(self, logs, start_time)
 

@@ -36,46 +36,35 @@ ALGORITHMS = ("rloo", "grpo")
 OTHER_PASSES = {"rloo": 3, "grpo": 2}
 """Forward passes besides training's: drawing, the reference, and RLOO's own policy."""
 NAMES = {"reward": "reward", "kl": "kl_reference", "entropy": "entropy", "invalid_share": "invalid_share"}
+"""What TRL calls a metric → what it is called in our log."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How replies are drawn and scored; see the knobs of `train.recipes.rlhf.Rlhf`."""
+    """How replies are drawn and move the policy; see the knobs of `train.recipes.rlhf.Rlhf`."""
 
     algorithm: str
     beta: float
     generations: int
     completion_tokens: int
-    invalid_reward: float
 
 
 def train_sampled(
     run: RunContext,
     rewards: Sequence[torch.Tensor],
+    invalid_reward: float,
     sampling: Sampling,
     learning_rate: float,
-    once: Mapping[str, float] | None = None,
+    once: Mapping[str, float],
 ) -> Trainer:
     """Train `run.model` on the prompts of `run.examples`; `rewards` holds an example's options' rewards, (k,) each,
-    `once` numbers to log with the first step.
+    `invalid_reward` is that of a reply that names none, `once` are numbers to log with the first step.
 
     A step sees `budget.batch_size` prompts with `generations` replies each, so that `budget.examples` and the steps
-    are those of the exact arm: the prompts are the same, and what the replies cost is in the tokens. A device computes
-    `micro_batch` * `generations` replies at once. Logged a step: loss (near 0, for advantages are centred), reward
-    (before the KL term), kl_reference (nats a token, estimated from the replies), entropy (of the next token over the
-    whole vocabulary, nats a token of the replies), invalid_share (replies that name no option), tokens (of prompts with
-    their replies), computed_tokens (the same), reference_tokens (forward passes besides: drawing, the reference).
-    Raises ValueError where the policy is not the reference before the first step, or the adapter has dropout: replies
-    are drawn as the model trains, so from another policy than is saved.
+    are those of the exact arm: the prompts are the same, and what the replies cost is in the tokens. Logged a step:
+    what `train_on_replies` logs, entropy (of the next token over the whole vocabulary, nats a token of the replies) and
+    invalid_share (replies that name no option). Raises ValueError as `train_on_replies`, and for too long a prompt.
     """
-    import datasets
-
-    if dropout := getattr(run.adapter, "dropout", 0):
-        raise ValueError(
-            f"recipe.estimator sampled needs adapter.dropout 0, got {dropout}: with it replies would be drawn from "
-            "another policy than the one that is trained"
-        )
-    datasets.disable_progress_bars()
     collator = Collator(run.renderer, run.budget.max_length)
     rows = []
     for example, values in zip(run.examples, rewards, strict=True):
@@ -86,6 +75,37 @@ def train_sampled(
             [token, float(values[option])] for option, ids in zip(example.order, labels, strict=True) for token in ids
         ]
         rows.append({"prompt": prompt.text, "named": table})
+    reward = option_reward(run.tokenizer, invalid_reward)
+    return train_on_replies(run, rows, reward, sampling, learning_rate, once, NAMES)
+
+
+def train_on_replies(
+    run: RunContext,
+    rows: Sequence[Mapping[str, Any]],
+    reward: Callable[..., list[float]],
+    sampling: Sampling,
+    learning_rate: float,
+    once: Mapping[str, float],
+    names: Mapping[str, str],
+) -> Trainer:
+    """Train `run.model` on replies to the `prompt` of `rows`, rendered text, in their order.
+
+    `reward` gets, by name, TRL's `prompts`, `completions`, `completion_ids` (without padding) and what else stands in
+    the rows, one of each a reply. Logged a step: loss (near 0, for advantages are centred), reward (before the KL
+    term), kl_reference (nats a token, estimated from the replies), tokens (of prompts with their replies),
+    computed_tokens (with padding), reference_tokens (forward passes besides: drawing, the reference), the metrics of
+    `names`, and `once` with the first. A device draws all its replies of a step at once, and trains on `micro_batch` *
+    `generations` of them at once. Raises ValueError where the policy is not the reference before the first step, or the
+    adapter has dropout: replies are drawn as the model trains, so from another policy than is saved.
+    """
+    import datasets
+
+    if dropout := getattr(run.adapter, "dropout", 0):
+        raise ValueError(
+            f"recipe.estimator sampled needs adapter.dropout 0, got {dropout}: with it replies would be drawn from "
+            "another policy than the one that is trained"
+        )
+    datasets.disable_progress_bars()
     trainer_class, config_class = _classes(sampling.algorithm)
     settings = arguments(run, learning_rate)
     settings["per_device_train_batch_size"] *= sampling.generations
@@ -99,17 +119,19 @@ def train_sampled(
         top_k=0,
         num_iterations=1,
         shuffle_dataset=False,
+        trust_remote_code=run.spec.trust_remote_code,
         **({"loss_type": "grpo", "scale_rewards": "group"} if sampling.algorithm == "grpo" else {}),
     )
     with drawn_as_they_are(run.model):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             trainer = trainer_class(
-                once=once or {},
+                names=names,
+                once=once,
                 model=run.model,
-                reward_funcs=option_reward(run.tokenizer, sampling.invalid_reward),
+                reward_funcs=reward,
                 args=one_device(config),
-                train_dataset=datasets.Dataset.from_list(rows),
+                train_dataset=datasets.Dataset.from_list(list(rows)),
                 processing_class=run.tokenizer,
             )
         if "ref" in getattr(run.model, "peft_config", {}):  # TRL's copy of the new adapter; the base is asked instead
@@ -169,9 +191,10 @@ def _classes(algorithm: str) -> tuple[Any, Any]:
         from trl.trainer.grpo_trainer import GRPOTrainer as Base  # type: ignore[assignment]
 
     class SampledTrainer(Base):
-        def __init__(self, *, once: Mapping[str, float], **kwargs: Any) -> None:
+        def __init__(self, *, names: Mapping[str, str], once: Mapping[str, float], **kwargs: Any) -> None:
             super().__init__(**kwargs)
-            self._tokens = 0
+            self._tokens = self._computed = 0
+            self._names = names
             self._once = once
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
@@ -180,7 +203,9 @@ def _classes(algorithm: str) -> tuple[Any, Any]:
             return tokenizer(text=prompts, add_special_tokens=False)["input_ids"], None, {}
 
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-            self._tokens += int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+            masks = (inputs["prompt_mask"], inputs["completion_mask"])
+            self._tokens += sum(int(mask.sum()) for mask in masks)
+            self._computed += sum(mask.numel() for mask in masks)
             return super()._compute_loss(model, inputs)  # type: ignore[no-any-return, no-untyped-call]
 
         def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -192,14 +217,17 @@ def _classes(algorithm: str) -> tuple[Any, Any]:
                     f"expected at most {KL_AT_START}): the reference was not computed from this model"
                 )
             if self._tokens:
-                here = torch.tensor(self._tokens, device=self.args.device)
-                tokens, self._tokens = float(self.accelerator.reduce(here, "sum")), 0
-                logs |= {new: found[old] for old, new in NAMES.items() if old in found}
+                here = torch.tensor([self._tokens, self._computed], device=self.args.device)
+                tokens, computed = map(float, self.accelerator.reduce(here, "sum").tolist())
+                self._tokens = self._computed = 0
+                logs |= {new: found[old] for old, new in self._names.items() if old in found}
                 logs |= {
                     "tokens": tokens,
-                    "computed_tokens": tokens,
-                    "reference_tokens": OTHER_PASSES[algorithm] * tokens,
+                    "computed_tokens": computed,
+                    "reference_tokens": OTHER_PASSES[algorithm] * computed,
                 }
+                if self.state.global_step == 1:
+                    logs |= self._once
             Trainer.log(self, logs, start_time)
 
     return SampledTrainer, Config

@@ -138,6 +138,7 @@ def train_variant(
             },
             mixture=realised_diversity(examples),
             language=asking.language,
+            trained_on={"device": run.device.type, "dtype": str(run.dtype).removeprefix("torch.")},
             left_out={reason: n for reason, n in seen.excluded.items() if reason not in survey.excluded},
         )
         shutil.rmtree(run.checkpoints, ignore_errors=True)

@@ -77,7 +77,7 @@ def train(
 ) -> None:
     """Our recipes in packed trees beside TRL's trainers and the plain transformers Trainer, on the same batches.
 
-    About 12 minutes on one quiet core with SmolLM2-135M; each way in a fresh process, up to 9 GB of memory.
+    About 25 minutes on one quiet core with SmolLM2-135M; each way in a fresh process, TRL's dpo in 15 GB of memory.
     """
     from launch.bench.training import RECIPES, compare_training, print_training
 

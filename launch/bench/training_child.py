@@ -26,7 +26,7 @@ from train.run import Budget, RunContext
 
 class Way:
     """One way of training, ready to begin. `config`: a composed configuration; `steps` of `batch` examples are timed,
-    after one step of the first batch that is not.
+    after one step of the first batch that is not. `layers`: the model keeps so many of its layers (None: all).
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Way:
         batch: int,
         steps: int,
         threads: int,
+        layers: int | None,
         stack: ExitStack,
     ) -> None:
         torch.set_num_threads(threads)
         disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._layers = layers
         self._recipe, self._make = build(config["recipe"], "recipe"), WAYS[name][way]
         knobs = {**config["budget"], "examples": batch * steps, "batch_size": batch, "checkpoint_every": steps + 1}
         run = RunContext(
@@ -62,6 +64,8 @@ class Way:
         """`seconds` of training the budget, `losses` of its steps, `peak_gib` of this process, dtype."""
         set_seed(self._run.seed)
         self._first.__dict__["model"] = model = self._run.model  # one model, loaded once
+        if self._layers is not None:
+            _shorten(model, self._layers)
         self._make(self._first, self._recipe)()  # its learning rate begins at 0: no weight changes
         train = self._make(self._run, self._recipe)
         device = device_for()
@@ -76,6 +80,12 @@ class Way:
             "dtype": str(self._run.dtype).removeprefix("torch."),
             "parameters": sum(value.numel() for value in model.parameters()),
         }
+
+
+def _shorten(model: Any, layers: int) -> None:
+    decoder = (model.get_base_model() if hasattr(model, "get_base_model") else model).get_decoder()
+    decoder.layers = decoder.layers[:layers]
+    decoder.config.num_hidden_layers = layers
 
 
 if __name__ == "__main__":

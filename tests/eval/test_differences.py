@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ CONFIG: dict[str, Any] = {
     "parent": {"name": "tiny", "source": "tiny", "weights": "aaaa"},
     "budget": {"examples": 320, "batch_size": 16, "match": "examples", "amount": None},
     "engine": {"kind": "single", "processes": 1, "threads": 4},
+    "audit": {"first_token": {"draws": 100}, "edc": {"draws": 100}},
+    "audit_seed": 0,
+    "limit": None,
+    "judge": {"_target_": "eval.insensitivity.judge.NoJudge"},
     "backend": {"_target_": "eval.backends.in_process.InProcess", "name": "transformers", "rows": 32},
 }
 SPENT = {"examples": 320, "tokens": 30000.0, "steps": 20, "flops": 6e12}
@@ -39,10 +44,13 @@ def arm(
     **knobs: Any,
 ) -> Arm:
     """An arm; `knobs` are changed in its configuration, as in `recipe__mass_weight=0.5`."""
-    whole = {part: dict(node) for part, node in CONFIG.items()}
+    whole: dict[str, Any] = {part: dict(node) if isinstance(node, dict) else node for part, node in CONFIG.items()}
     for key, value in knobs.items():
         part, _, knob = key.partition("__")
-        whole[part][knob] = value
+        if knob:
+            whole[part][knob] = value
+        else:
+            whole[part] = value
     cells = [
         CellResult(name, seed, 0, Path(name), {"budget": dict(spent)}, whole, recipe, adapter, mixture, inference)
         for seed in seeds
@@ -100,9 +108,15 @@ def test_more_than_the_objective_is_named() -> None:
         ({"adapter__learning_rate_scale": 2.0}, "parameters", "learning_rate_scale 1.0 against 2.0"),
         ({"mixture__countries": ["NOR", "USA"]}, "data", "countries null against NOR, USA"),
         ({"survey__min_n": 10}, "data", "survey.min_n 50 against 10"),
+        ({"survey__split": {"seed": 0, "train_before": 2005}}, "data", "survey.split.train_before null against 2005"),
         ({"seeds": (0, 1)}, "data", "seeds 0 against 0, 1"),
         ({"parent__weights": "bbbb"}, "start", "weights of tiny aaaa against bbbb"),
         ({"parent__cell": "/runs/x/cells/sft-full--s0--d0--01234567"}, "start", "parent the base against sft-full"),
+        ({"recipe___target_": "mine.Match"}, "objective", "_target_ train.recipes.match.Match against mine.Match"),
+        ({"audit__first_token": {"draws": 5}}, "asking", "audit.first_token.draws 100 against 5"),
+        ({"audit_seed__": 1}, "asking", "audit_seed 0 against 1"),
+        ({"limit__": 3}, "asking", "limit null against 3"),
+        ({"judge__name": "strict"}, "asking", "judge.name null against strict"),
         ({"inference__style": "native"}, "asking", "inference.style null against native"),
         ({"budget__batch_size": 8}, "budget", "budget.batch_size 16 against 8"),
         ({"spent": SPENT | {"tokens": 34000.0}}, "budget", "prompt tokens 30 000 against 34 000"),
@@ -115,8 +129,8 @@ def test_more_than_the_objective_is_named() -> None:
     ],
 )
 def test_every_factor_is_seen(changes: dict[str, Any], factor: str, what: str) -> None:
-    found = differences(arm("one"), arm("other", **changes))
-    assert Difference(factor, what) in found
+    found = differences(arm("one"), arm("other", **changes), "first_token")
+    assert any(each.factor == factor and each.what.startswith(what) for each in found)
     assert {each.factor for each in found} == {factor}
     assert factor in FACTORS
 
@@ -128,11 +142,39 @@ def test_every_factor_is_seen(changes: dict[str, Any], factor: str, what: str) -
         {"engine__threads": 1},
         {"backend__rows": 8},
         {"budget__match": "steps", "budget__amount": 20},  # what it came to is the same
+        {"budget__micro_batch": 4, "budget__checkpoint_every": 1},  # no gradient changes
+        {"audit__edc": {"draws": 5}},  # another audit than the one that is compared
         {"spent": {}},  # not known, not judged
     ],
 )
 def test_what_makes_no_difference_is_not_named(changes: dict[str, Any]) -> None:
-    assert differences(arm("one"), arm("other", **changes)) == []
+    assert differences(arm("one"), arm("other", **changes), "first_token") == []
+
+
+def test_what_an_arm_spent_is_the_mean_of_its_cells() -> None:
+    one = arm("one", seeds=(0, 1))
+    first, second = one.cells
+    dearer = replace(second, manifest={"budget": SPENT | {"steps": 40}})
+    assert differences(one, replace(one, cells=(first, dearer))) == [
+        Difference("budget", "optimiser steps 20 against 30")
+    ]
+
+
+def test_long_values_that_differ_in_their_ends_are_told_apart() -> None:
+    path = f"file:/home/{'folder/' * 12}"
+    (found,) = differences(
+        arm("one", survey__blocks=[f"{path}a.jsonl"]), arm("other", survey__blocks=[f"{path}b.jsonl"])
+    )
+    assert "a.jsonl against file:" in found.what
+    assert found.what.endswith("b.jsonl")
+
+
+def test_a_parent_of_the_same_name_that_was_made_otherwise_is_another() -> None:
+    """Of other seeds the hash differs as well: parents of one arm are then the same."""
+    cell = "/runs/x/cells/sft-full--s0--d0--"
+    one, other = (arm("one", parent__cell=cell + made) for made in ("aaaaaaaa", "bbbbbbbb"))
+    assert differences(one, other) == [Difference("start", "parent sft-full aaaaaaaa against bbbbbbbb")]
+    assert differences(one, arm("other", parent__cell=cell.replace("s0", "s1") + "bbbbbbbb")) == []
 
 
 def test_chains_of_one_recipe_differ_in_their_start() -> None:
@@ -183,3 +225,14 @@ def test_interventions_at_inference_time_are_a_factor() -> None:
 def test_unknown_factors_are_refused() -> None:
     with pytest.raises(ValueError, match="factor must be one of objective, parameters"):
         hypothesis("colour")
+
+
+def test_trainings_of_another_type_or_device_are_told_apart() -> None:
+    def on(name: str, dtype: str, device: str) -> Arm:
+        made = arm(name)
+        told = {**made.first.manifest, "trained_on": {"dtype": dtype, "device": device}}
+        return replace(made, cells=(replace(made.first, manifest=told),))
+
+    assert differences(on("one", "float32", "cpu"), on("other", "float32", "cpu")) == []
+    found = differences(on("one", "float32", "cpu"), on("other", "bfloat16", "cuda"))
+    assert found == [Difference("precision", "trained in float32 on cpu against bfloat16 on cuda")]

@@ -113,7 +113,8 @@ def test_a_prompt_without_an_order_is_asked_as_it_is_and_texts_are_not_touched()
     assert innermost(wrapped) is inner
     wrapped.costs = Costs(prompts=5)
     assert inner.costs.prompts == 5
-    assert len({wrapped.identity, inner.identity, Permutations(count=2).answerer(inner).identity}) == 3
+    others = [way.answerer(inner).identity for way in (Permutations("both"), Permutations(count=2))]
+    assert len({wrapped.identity, inner.identity, *others}) == 4
 
 
 def test_orders_of_orders_compose() -> None:

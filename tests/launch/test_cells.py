@@ -87,7 +87,13 @@ def test_other_people_or_weights_make_another_cell() -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [("engine.threads", 1), ("tracker.mode", "offline"), ("model.source", "/b"), ("model.series", "toy")],
+    [
+        ("engine.threads", 1),
+        ("tracker.mode", "offline"),
+        ("model.source", "/b"),
+        ("model.series", "toy"),
+        ("budget.checkpoint_every", 9),
+    ],
 )
 def test_what_changes_no_result_keeps_the_cell_and_its_audits(place: str, value: Any) -> None:
     one, other = planned(config()), planned(changed(place, value))
@@ -118,10 +124,18 @@ def test_the_base_depends_on_no_training_knob() -> None:
     assert planned(untrained()).name != planned(untrained(), weights="others").name
 
 
-@pytest.mark.parametrize("named", ["pairs.jsonl", "."])
-def test_files_that_a_knob_names_count_by_their_content(tmp_path: Path, named: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("recipe.pairs", "pairs.jsonl"),
+        ("recipe.pairs", "."),
+        ("adapter.mask", "pairs.jsonl"),
+        ("mixture.of", "pairs.jsonl"),
+    ],
+)
+def test_files_that_a_knob_names_count_by_their_content(tmp_path: Path, place: str, named: str) -> None:
     names = []
     for text in ("one", "two"):
         (tmp_path / "pairs.jsonl").write_text(text)
-        names.append(planned(changed("recipe.pairs", str(tmp_path / named))).name)
+        names.append(planned(changed(place, str(tmp_path / named))).name)
     assert names[0] != names[1]

@@ -14,7 +14,7 @@ from launch.build import build, build_as
 from launch.cells import Cell
 from launch.check import check_machine
 from launch.compose import Composer
-from launch.memory import memory_line, memory_lines
+from launch.memory import estimate_cell, memory_line, memory_lines
 from train.engines import Engine
 from train.memory_estimate import estimate
 from train.run import Budget
@@ -97,3 +97,15 @@ def test_a_worker_warns_where_memory_is_short(
     said = memory_line(config)
     assert "MORE than the 0.2 GiB that a process has here. Set budget.micro_batch below 16" in said
     assert "\n" not in said
+
+
+def test_memory_is_that_of_the_prompts_which_the_recipe_asks(composer: Composer, tiny_model: Path) -> None:
+    """Earlier questions stand before those of `augment`; how long replies get is known only in training."""
+    made = ["model=local", f"model.source={tiny_model}", "model.dtype=float32", "budget.examples=32"]
+    plain, longer = (
+        estimate_cell(composer([*made, f"recipe={recipe}"]), Engine(), torch.float32) for recipe in ("match", "augment")
+    )
+    assert longer.tokens > 1.5 * plain.tokens
+    assert longer.activations > 1.5 * plain.activations
+    for more in (["recipe=rlhf", "recipe.estimator=sampled"], ["recipe=dpo", "recipe.pairs=pairs.jsonl"]):
+        assert memory_line(composer([*made, *more])).startswith("no estimate for this kind of training (recipe ")

@@ -62,5 +62,6 @@ train_variant(
 )
 examples = arrange(Mixture()(survey, 48, 0, 0), np.random.default_rng([0, 0]))
 renderer = Renderer(Asking(), load_tokenizer(folder))
-found = estimate(AutoConfig.from_pretrained(folder), adapter, engine, torch.float32, heaviest(renderer, examples, 24))
+prompts = [renderer.survey(e.item, e.order, e.group, e.condition).text for e in examples]
+found = estimate(AutoConfig.from_pretrained(folder), adapter, engine, torch.float32, heaviest(renderer, prompts, 24))
 print(json.dumps({"estimate": found.total, "said": str(found)}))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from data.variant import load_variant, read_manifest
 from train.adapters import Full
 from train.budget import Budget
 from train.closed import train_closed
-from train.gate import Gate
+from train.gate import Gate, Watch
 from train.loop import read_metrics
 from train.recipes.dpo import Dpo
 from train.recipes.match import Match
@@ -163,6 +164,19 @@ def test_a_sign_must_last(sign: dict[str, float], words: str) -> None:
 def test_a_base_that_is_sharp_already_has_not_collapsed() -> None:
     sharp = HEALTHY | {"entropy": 0.02, "option_mass": 0.004}
     assert Gate().reason([sharp] * 5, 1.2) == ""
+
+
+def test_the_first_step_is_that_of_the_training_and_not_of_a_resume() -> None:
+    """Resumed on the way down, the option mass is still held against what it was before."""
+    ill: Any = HEALTHY | {"option_mass": 0.01}
+    trainer: Any = SimpleNamespace(accelerator=SimpleNamespace(num_processes=1))
+    for before, stops in (([HEALTHY, ill], True), ([ill], False)):
+        watch, control = Watch(trainer, Gate(), 1.0, before), SimpleNamespace(should_training_stop=False)
+        for step in (3, 4):
+            state: Any = SimpleNamespace(global_step=step)
+            watch.on_log(SimpleNamespace(), state, control, logs=ill)  # type: ignore[arg-type]
+        assert control.should_training_stop is stops
+        assert (watch.collapse is not None) is stops
 
 
 OTHERS = st.dictionaries(st.sampled_from(["grad_norm", "reward_margin", "tokens"]), st.floats(allow_nan=True))

@@ -19,6 +19,8 @@ from train.adapters import Full, Lora
 from train.budget import Budget
 from train.loop import read_metrics
 from train.matching import drawn, matched
+from train.recipes.augment import Augment
+from train.recipes.counterfactual import Counterfactual
 from train.recipes.dpo import Dpo
 from train.recipes.match import Match
 from train.recipes.rlhf import Rlhf
@@ -109,6 +111,17 @@ def test_arms_see_the_same_examples_as_far_as_they_go(plan: Plan) -> None:
     assert len(short) < len(long)
     assert short == long[: len(short)]
     assert (counted.match, counted.amount, counted.examples) == ("examples", None, len(long))
+
+
+@pytest.mark.parametrize("match", ["tokens", "flops"])
+@pytest.mark.parametrize("recipe", [Counterfactual(), Augment()], ids=["counterfactual", "augment"])
+def test_recipes_with_prompts_of_their_own_are_measured(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, recipe: Any, match: str
+) -> None:
+    amount = {"tokens": 6000.0, "flops": 1.5e9}[match]
+    budget = replace(BUDGET, match=match, amount=amount)
+    costs, _ = spent(tmp_path / "cell", tiny_model, tiny_survey, tiny_split, budget=budget, recipe=recipe)
+    assert costs[match] == pytest.approx(amount, rel=0.15)
 
 
 def test_steps_are_counted(plan: Plan) -> None:

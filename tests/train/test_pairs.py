@@ -102,7 +102,14 @@ def test_dpo_learns_from_pairs(
     assert metrics[0]["loss"] == pytest.approx(at_start, abs=1e-3)
     assert metrics[-1]["reward_margin"] > 0
     assert metrics[-1]["loss"] < metrics[0]["loss"]
-    assert read_manifest(cell)["budget"]["tokens"] == sum(record["tokens"] for record in metrics) > 0
+    spent = read_manifest(cell)["budget"]
+    assert spent["tokens"] == sum(record["tokens"] for record in metrics) > 0
+    assert all(record["reference_tokens"] == record["computed_tokens"] > record["tokens"] for record in metrics)
+    if adapter.trains_base:  # 6 N a token, padding included, and 2 N of the reference's pass
+        ends = ("embed_tokens", "lm_head")
+        weights = load_file(tiny_model / "model.safetensors").items()
+        layers = sum(weight.numel() for name, weight in weights if not any(end in name for end in ends))
+        assert spent["flops"] == pytest.approx(8 * layers * spent["computed_tokens"])
     assert read_manifest(cell)["preferences"]["pairs"] == 6
     assert not list(cell.rglob("*.bin"))
     assert not list(cell.rglob("README.md"))

@@ -76,9 +76,15 @@ def test_a_reward_model_that_knows_the_people_leads_to_the_optimum(
         ({"entropy_weight": -1.0}, "entropy_weight must be at least 0"),
         ({"estimator": "sampled", "entropy_weight": 0.1}, "need recipe.estimator exact"),
         ({"estimator": "sampled", "coverage_weight": 0.1}, "need recipe.estimator exact"),
-        ({"coverage_draws": 0}, "got 0, 8 and 1"),
-        ({"generations": 1}, "got 4, 1 and 1"),
-        ({"completion_tokens": 5}, "got 4, 8 and 5"),
+        ({"coverage_draws": 0}, "got 0 and 8"),
+        ({"generations": 1}, "got 4 and 1"),
+        ({"completion_tokens": 0}, "in 1 to 4, with recipe.pairs 5 or more .* got 0"),
+        ({"completion_tokens": 5}, "in 1 to 4, with recipe.pairs 5 or more .* got 5"),
+        ({"pairs": "x", "estimator": "sampled"}, "pairs need recipe.estimator sampled and a recipe.reward_model"),
+        ({"pairs": "x", "reward": "model", "reward_model": "y"}, "pairs need recipe.estimator sampled"),
+        ({"pairs": "x", "estimator": "sampled", "reward": "model", "reward_model": "y"}, "5 or more .* got 1"),
+        ({"pooling": "population"}, r"set mixture\.pooling"),
+        ({"pooling": "people"}, "pooling must be one of country, population"),
     ],
 )
 def test_bad_knobs_are_refused(knobs: dict[str, Any], words: str) -> None:

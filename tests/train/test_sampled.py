@@ -1,30 +1,36 @@
-"""RLOO and GRPO on closed questions: what they estimate, that they learn, and that a kill changes nothing."""
+"""RLOO and GRPO on closed questions: what is drawn and estimated, that they learn, and that a kill changes nothing."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.stats import chi2
 
 from data.mixture import Mixture
 from data.models import ModelSpec, load_model, load_tokenizer
-from data.prompts import Asking
+from data.prompts import Asking, Renderer
 from data.records import Split, Survey
 from data.variant import load_variant
-from train.adapters import Full, Lora
+from train.adapters import Adapter, Full, Lora
 from train.budget import Budget
 from train.loop import read_metrics
 from train.recipes.match import Match
 from train.recipes.reward import Reward
 from train.recipes.rlhf import Rlhf
-from train.sampled import _classes, option_reward
+from train.run import RunContext
+from train.sampled import ALGORITHMS, _classes, option_reward
 from train.variant import train_variant
 
+EACH = 150
 CPU = {"bf16": False, "use_cpu": True, "activation_checkpointing": False, "report_to": "none"}
 
 
@@ -68,7 +74,7 @@ def trainer_of(algorithm: str, model: Any, tokenizer: Any, reward: Any, folder: 
     )
     rows = datasets.Dataset.from_list([{"prompt": "Yes or no?"}])
     made = trainer_class(
-        once={}, model=model, reward_funcs=reward, args=config, train_dataset=rows, processing_class=tokenizer
+        names={}, once={}, model=model, reward_funcs=reward, args=config, train_dataset=rows, processing_class=tokenizer
     )
     made.current_gradient_accumulation_steps = 1
     made.model.train()
@@ -117,6 +123,124 @@ def test_the_mean_gradient_of_rloo_is_the_exact_one(tiny_model: Path, tmp_path: 
     assert found.mean().item() == pytest.approx(1, abs=4 * error.item())
 
 
+class Watched(Rlhf):
+    """Keeps what it was given and the trainer that it made."""
+
+    seen: ClassVar[dict[str, Any]] = {}
+
+    def __call__(self, run: RunContext) -> Any:
+        self.seen["examples"] = run.examples
+        self.seen["trainer"] = super().__call__(run)
+        return self.seen["trainer"]
+
+
+@pytest.mark.parametrize(("algorithm", "tokens", "adapter"), [("rloo", 1, Full()), ("grpo", 2, Lora(rank=4))])
+def test_replies_are_drawn_from_the_policy_itself(
+    answering: Path,
+    tiny_survey: Survey,
+    tiny_split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    algorithm: str,
+    tokens: int,
+    adapter: Adapter,
+) -> None:
+    """600 replies of a policy that does not move, from a model that is shipped with rules against most of them.
+
+    Against its next-token probabilities, each prompt asked alone: first tokens by chi-square (each option, and others),
+    every token by what its log-probability should be on average. And their rewards, looked up by hand.
+    """
+    shutil.copytree(answering, tmp_path / "model")
+    rules = {"do_sample": True, "top_k": 1, "temperature": 0.5, "top_p": 0.5, "min_p": 0.5, "repetition_penalty": 9.0}
+    rules |= {"no_repeat_ngram_size": 1, "eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 2}
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(rules))
+    replies: list[tuple[str, list[int]]] = []
+
+    def watching(tokenizer: Any, invalid_reward: float) -> Any:
+        score = option_reward(tokenizer, invalid_reward)
+
+        def reward(prompts: list[str], completion_ids: list[list[int]], **rest: Any) -> list[float]:
+            replies.extend(zip(prompts, completion_ids, strict=True))
+            return score(completion_ids=completion_ids, **rest)
+
+        return reward
+
+    monkeypatch.setattr("train.sampled.option_reward", watching)
+    recipe = Watched(
+        estimator="sampled", algorithm=algorithm, learning_rate=1e-12, generations=EACH, completion_tokens=tokens
+    )
+    changes: dict[str, Any] = {"recipe": recipe, "adapter": adapter, "budget": Budget(examples=4, batch_size=4)}
+    (metrics,) = train(tmp_path / "cell", tmp_path / "model", tiny_survey, tiny_split, **changes)
+    trainer, examples = Watched.seen["trainer"], Watched.seen["examples"]
+    assert trainer.beta == trainer.args.beta == 0.1
+    tokenizer = load_tokenizer(answering)
+    renderer = Renderer(Asking(), tokenizer)
+    prompts = [renderer.survey(e.item, e.order, e.group, e.condition) for e in examples]
+    assert [prompt for prompt, _ in replies[::EACH]] == [prompt.text for prompt in prompts]
+    assert len({len(tokenizer(prompt.text)["input_ids"]) for prompt in prompts}) > 1, "padding is not tested"
+
+    model: Any = load_model(answering, torch.float32)
+
+    def scores(ids: list[int]) -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1).double()
+        return found
+
+    statistic, freedom, rewards, invalid, surprises = 0.0, 0, list[float](), 0, list[tuple[float, float]]()
+    for place, (example, prompt) in enumerate(zip(examples, prompts, strict=True)):
+        start = tokenizer(prompt.text, add_special_tokens=False)["input_ids"]
+        exact = scores(start)
+        named = {
+            tokenizer(form + letter, add_special_tokens=False)["input_ids"][0]: math.log(max(example.people[o], 0.001))
+            for letter, o in zip(prompt.labels, example.order, strict=True)
+            for form in ("", " ", "(", " (")
+            if len(tokenizer(form + letter, add_special_tokens=False)["input_ids"]) == 1
+        }
+        drawn = [ids for _, ids in replies[place * EACH : (place + 1) * EACH]]
+        often = {token: share for token in named if (share := EACH * exact[token].exp().item()) > 5}
+        counts = {token: sum(ids[0] == token for ids in drawn) for token in often}
+        cells = [(counts[token], often[token]) for token in often]
+        cells.append((EACH - sum(counts.values()), EACH - sum(often.values())))
+        statistic += sum((count - share) ** 2 / share for count, share in cells)
+        freedom += len(often)
+        for ids in drawn:
+            assert len(ids) == tokens or ids[-1] == tokenizer.eos_token_id
+            goes_on = "".join(tokenizer.decode(ids[1:], skip_special_tokens=True))[:1].isalnum()
+            value = None if goes_on else named.get(ids[0])
+            invalid += value is None
+            rewards.append(math.log(0.001) if value is None else value)
+        for ids in drawn[:: 1 if tokens == 1 else 10]:
+            for position, token in enumerate(ids):
+                there = exact if not position else scores([*start, *ids[:position]])
+                mean = (there.exp() * there).sum()
+                surprises.append(((there[token] - mean).item(), (there.exp() * (there - mean) ** 2).sum().item()))
+    assert freedom > 8
+    assert 0.001 < chi2.sf(statistic, freedom) < 0.999
+    assert abs(sum(one for one, _ in surprises)) < 3.5 * sum(variance for _, variance in surprises) ** 0.5
+    assert metrics["reward"] == pytest.approx(sum(rewards) / len(replies), abs=1e-4)
+    assert metrics["invalid_share"] == pytest.approx(invalid / len(replies), abs=1e-6)
+
+
+def test_dropout_of_an_adapter_is_refused(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"estimator sampled needs adapter\.dropout 0, got 0\.1"):
+        train(tmp_path, tiny_model, tiny_survey, tiny_split, adapter=Lora(rank=4, dropout=0.1))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_one_step_is_a_training(
+    tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, algorithm: str
+) -> None:
+    """What is logged at the end, where no metric of a step is left, is no step."""
+    recipe = Rlhf(estimator="sampled", algorithm=algorithm, generations=2)
+    metrics = train(
+        tmp_path, tiny_model, tiny_survey, tiny_split, recipe=recipe, budget=Budget(examples=4, batch_size=4)
+    )
+    assert [record["step"] for record in metrics] == [1]
+    assert metrics[0]["kl_reference"] == pytest.approx(0, abs=1e-5)
+
+
 def test_a_reply_names_an_option_by_its_first_token_alone(tiny_model: Path) -> None:
     tokenizer = load_tokenizer(tiny_model)
 
@@ -148,7 +272,8 @@ def test_the_reward_rises_and_every_parameter_moves(
     assert metrics[-1]["invalid_share"] < metrics[0]["invalid_share"]
     assert metrics[-1]["entropy"] < metrics[0]["entropy"]
     assert metrics[-1]["kl_reference"] > 1e-3
-    assert metrics[0]["tokens"] == metrics[0]["computed_tokens"] > 8 * 8 * 20
+    assert metrics[0]["computed_tokens"] > metrics[0]["tokens"] > 8 * 8 * 20  # TRL pads
+    assert metrics[0]["reference_tokens"] == (3 if algorithm == "rloo" else 2) * metrics[0]["computed_tokens"]
     before, after = load_file(answering / "model.safetensors"), load_file(cell / "model" / "model.safetensors")
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 
@@ -172,6 +297,7 @@ def test_a_trained_reward_model_rewards_both_estimators_of_an_adapter(
         cell = tmp_path / estimator
         metrics = train(cell, answering, tiny_survey, tiny_split, recipe=recipe, adapter=Lora(rank=4))
         assert metrics[0]["kl_reference"] == pytest.approx(0, abs=1e-5)
+        assert [name for name, value in metrics[0].items() if name.startswith("reward_tok") and value > 100]
         assert {path.name for path in cell.iterdir()} == {"manifest.json", "metrics.jsonl", "adapter"}
         assert {path.name for path in (cell / "adapter").iterdir()} == {
             "adapter_config.json",

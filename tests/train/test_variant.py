@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 import data.mixture
 from data.mixture import Mixture
-from data.models import ModelSpec
+from data.models import ModelSpec, device_for
 from data.prompts import Asking
 from data.records import ItemWording, Split, Survey
 from data.variant import load_variant, read_manifest
@@ -128,6 +128,7 @@ def test_lora_leaves_the_base_alone_and_reloads_equal(
     assert all(torch.equal(inner[name], value) for name, value in own.items() if name in inner)
     manifest = read_manifest(cell)
     assert manifest["hashes"]["base"]
+    assert manifest["trained_on"] == {"device": device_for().type, "dtype": "float32"}
     assert manifest["budget"]["learning_rate"] == pytest.approx(3e-2)
     assert manifest["budget"]["trained_parameters"] == sum(value.numel() for value in saved.values())
 

@@ -7,7 +7,8 @@ gradient which PPO, RLOO and GRPO estimate by sampling, without their noise. The
 which says what each estimates). PPO is not offered: TRL removed it in 1.13.
 Departures of the exact one: the policy is the distribution among the options, and their total mass has a term of its
 own (`mass_weight`), as in `match`; without it nothing would tell an answer from no answer. The sampled ones have the
-policy over all tokens, and `invalid_reward` for replies that are no option.
+policy over all tokens, and `invalid_reward` for replies that are no option. Open-ended text has the sampled ones alone
+(`pairs`, `train.sampled_text`).
 
 Two terms keep a policy from collapsing onto the most rewarded option. `entropy_weight` is the entropy bonus of Williams
 and Peng 1991 (Connection Science 3(3), 241-268). `coverage_weight` is our design (`train.rewards.coverage`).
@@ -25,14 +26,17 @@ from train.closed_batch import ClosedBatch
 from train.closed_rewards import rewards_of_model
 from train.divergences import entropy, kl_reference, log_mass, normalised, shares
 from train.knobs import not_negative, one_of, positive
+from train.pairs import POOLINGS
 from train.preferences import known_reference
 from train.rewards import coverage, optimum, people_rewards, rewards_of_people
 from train.run import RunContext
 from train.sampled import ALGORITHMS, Sampling, train_sampled
+from train.sampled_text import Texts, train_sampled_text
 
 ESTIMATORS = ("exact", "sampled")
 REWARDS = ("people", "model")
 MODEL = "reward"
+LETTER = 4  # tokens a reply to a closed question may have
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,9 @@ class Rlhf:
     (beta + entropy_weight)). Coverage is the share of people whose answer is among `coverage_draws` answers of the
     policy; with it the optimum has no closed form. `algorithm`, `generations` (replies a prompt), `completion_tokens`
     and `invalid_reward` (null: log(`least_share`)) belong to the sampled estimator, the other terms to the exact one.
+    `pairs`: a preference set (`data.preferences`) whose prompts are replied to, instead of closed questions, for a
+    `reward_model` that was trained on such pairs; `pooling` says whether they state the rater's country, and
+    `invalid_reward` is that of a reply cut off at `completion_tokens` (null: what the reward model says of it).
     """
 
     learning_rate: float = 5e-6
@@ -62,6 +69,8 @@ class Rlhf:
     generations: int = 8
     completion_tokens: int = 1
     invalid_reward: float | None = None
+    pairs: str | None = None
+    pooling: str = "country"
     reference_passes = 1  # read by `train.matching`
 
     def __post_init__(self) -> None:
@@ -77,6 +86,7 @@ class Rlhf:
         one_of("recipe", ESTIMATORS, estimator=self.estimator)
         one_of("recipe", ALGORITHMS, algorithm=self.algorithm)
         one_of("recipe", REWARDS, reward=self.reward)
+        one_of("recipe", POOLINGS, pooling=self.pooling)
         if (self.reward == "model") != bool(self.reward_model):
             raise ValueError(
                 "recipe.reward model and recipe.reward_model (a trained arm or cell of recipe=reward) belong together, "
@@ -84,13 +94,26 @@ class Rlhf:
             )
         if self.estimator == "sampled" and (self.entropy_weight or self.coverage_weight):
             raise ValueError("recipe.entropy_weight and coverage_weight need recipe.estimator exact: sums over options")
-        if self.coverage_draws < 1 or self.generations < 2 or not 1 <= self.completion_tokens <= 4:
+        if self.coverage_draws < 1 or self.generations < 2:
             raise ValueError(
-                "recipe.coverage_draws must be at least 1, generations at least 2 and completion_tokens in 1 to 4, "
-                f"got {self.coverage_draws}, {self.generations} and {self.completion_tokens}"
+                "recipe.coverage_draws must be at least 1 and generations at least 2, "
+                f"got {self.coverage_draws} and {self.generations}"
+            )
+        if self.pairs and not (self.estimator == "sampled" and self.reward_model):
+            raise ValueError("recipe.pairs need recipe.estimator sampled and a recipe.reward_model of such text")
+        if self.pooling != "country" and not self.pairs:
+            raise ValueError("recipe.pooling belongs to recipe.pairs; for survey items set mixture.pooling")
+        if self.completion_tokens < 1 or (self.completion_tokens > LETTER) != bool(self.pairs):
+            raise ValueError(
+                f"recipe.completion_tokens must be in 1 to {LETTER}, with recipe.pairs {LETTER + 1} or more (64, say), "
+                f"got {self.completion_tokens}"
             )
 
     def __call__(self, run: RunContext) -> Trainer:
+        sampling = Sampling(self.algorithm, self.beta, self.generations, self.completion_tokens)
+        if self.pairs and self.reward_model:
+            texts = Texts(self.pairs, self.pooling, self.reward_model, self.invalid_reward)
+            return train_sampled_text(run, texts, sampling, self.learning_rate)
         scored, costs = rewards_of_model(run, self.reward_model) if self.reward_model else ([], {})
         if self.estimator == "exact":
             return train_closed(
@@ -103,15 +126,9 @@ class Rlhf:
                 once=costs,
             )
         rewards = scored or [people_rewards(torch.tensor(e.people), self.least_share) for e in run.examples]
-        invalid = people_rewards(torch.zeros(()), self.least_share).item()
-        sampling = Sampling(
-            algorithm=self.algorithm,
-            beta=self.beta,
-            generations=self.generations,
-            completion_tokens=self.completion_tokens,
-            invalid_reward=invalid if self.invalid_reward is None else self.invalid_reward,
-        )
-        return train_sampled(run, rewards, sampling, self.learning_rate, once=costs)
+        nobody = people_rewards(torch.zeros(()), self.least_share).item()
+        invalid = nobody if self.invalid_reward is None else self.invalid_reward
+        return train_sampled(run, rewards, invalid, sampling, self.learning_rate, costs)
 
     def loss(self, log_probabilities: torch.Tensor, batch: ClosedBatch) -> torch.Tensor:
         """Mean over the questions, in nats."""

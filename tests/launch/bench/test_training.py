@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ def test_all_ways_begin_at_the_same_loss_and_the_numbers_hang_together(
         ours = rows[row["recipe"], OURS]["seconds"]
         assert row["ratios"] == pytest.approx([one / mine for one, mine in zip(row["seconds"], ours, strict=True)])
     assert [claim["met"] in (True, False) for claim in numbers["claims"]] == [True] * 4
-    assert len(in_process.opened) == 2 * len(rows)
+    assert len(numbers["overhead"]) == 3 * 2
+    assert len(in_process.opened) == 2 * len(rows) + 2 * len(numbers["overhead"])
+    whole = sorted(rows["match", PLAIN]["seconds"])
+    expected = statistics.median(numbers["overhead"]) / statistics.mean(whole)
+    assert numbers["claims"][-1]["measured"] == pytest.approx(expected)
     printed = capsys.readouterr().out
     assert all(claim["claim"] in printed for claim in numbers["claims"])
     assert f"{numbers['facts']['mixture']['sharing']:.2f}" in printed
