@@ -25,7 +25,7 @@ from data.records import Turn
 from train.pairs import guarded_pairs, in_order, told_to
 from train.reward_model import load_reward_model, reply_rewards
 from train.run import RunContext, is_main, processes
-from train.sampled import Sampling, train_on_replies
+from train.sampled import Sampling, prompts_at_once, train_on_replies
 
 NAMES = {
     "reward": "reward",
@@ -82,7 +82,7 @@ def train_sampled_text(run: RunContext, texts: Texts, sampling: Sampling, learni
         )
     if is_main():
         update_manifest(run.cell, prompts={"distinct": len(prompts), "too_long": len(prompts) - len(fitting)})
-    together = run.budget.split(processes())[0] * sampling.generations
+    together = prompts_at_once(run, sampling.generations) * sampling.generations
     reward = text_reward(scorer, Renderer(run.asking, tokenizer), _ends(run), texts.cut_reward, together)
     return train_on_replies(run, in_order(run, fitting), reward, sampling, learning_rate, {}, NAMES)
 

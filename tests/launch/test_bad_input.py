@@ -56,6 +56,8 @@ def test_a_refused_run_leaves_no_folder(
     """Also where the base model was hashed before the mistake was seen; a run that starts remembers the hash."""
     assert "gate.patience must be at least 1" in mistake([*asked(tiny_model, toy), "gate.patience=0"], capsys)
     assert "unknown key 'recip'" in mistake([*asked(tiny_model, toy), "+recip=match"], capsys)
+    wrong = [*asked(tiny_model, toy), "recipe=reweight", "recipe.strength=2"]
+    assert mistake(wrong, capsys).startswith("polyphony: recipe.strength must lie in [0, 1], got 2.0")
     assert not (tmp_path / "runs").exists()
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import datasets
@@ -27,7 +28,7 @@ from train.recipes.match import Match
 from train.recipes.reward import Reward
 from train.recipes.rlhf import Rlhf
 from train.run import RunContext
-from train.sampled import ALGORITHMS, _classes, option_reward
+from train.sampled import ALGORITHMS, _classes, option_reward, prompts_at_once
 from train.variant import train_variant
 
 EACH = 150
@@ -304,6 +305,30 @@ def test_a_trained_reward_model_rewards_both_estimators_of_an_adapter(
             "adapter_model.safetensors",
         }
         load_variant(cell, ModelSpec(str(answering)), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "generations", "expected"),
+    [(16, None, 4, 4), (16, None, 8, 2), (16, None, 32, 1), (6, None, 4, 3), (16, 8, 8, 8), (2, None, 2, 2)],
+)
+def test_replies_trained_on_at_once_are_few(batch: int, micro: int | None, generations: int, expected: int) -> None:
+    budget = Budget(examples=batch, batch_size=batch, micro_batch=micro)
+    assert prompts_at_once(SimpleNamespace(budget=budget), generations) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_how_many_are_trained_on_at_once_changes_no_weight(
+    answering: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, algorithm: str
+) -> None:
+    recipe = Rlhf(estimator="sampled", algorithm=algorithm, learning_rate=1e-3, generations=8)
+    weights = []
+    for micro in (None, 4):
+        budget = Budget(examples=8, batch_size=4, checkpoint_every=100, micro_batch=micro)
+        cell = tmp_path / str(micro)
+        train(cell, answering, tiny_survey, tiny_split, recipe=recipe, budget=budget)
+        weights.append(load_file(cell / "model" / "model.safetensors"))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=2e-5, rtol=0)
 
 
 class KilledError(Exception):
