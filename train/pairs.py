@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -120,33 +120,58 @@ def _row(pair: PreferencePair, renderer: Renderer, pooling: str) -> dict[str, An
     return {"prompt": prompt, "chosen": f" {pair.chosen}", "rejected": f" {pair.rejected}"}
 
 
+class PairLog(Trainer):
+    """Stands before a TRL trainer of pairs: its numbers under our names (`logged_as`, TRL's name to ours), and tokens.
+
+    Logged a step: tokens (of pairs, as TRL counts them), computed_tokens (with padding, of all processes).
+    """
+
+    logged_as: Mapping[str, str]
+    _metrics: Mapping[str, dict[str, list[float]]]
+    _seen = 0.0
+    _computed = 0
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        self._computed += inputs["input_ids"].numel()
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        found = self._metrics["train"]
+        metrics = {name: sum(values) / len(values) for name, values in found.items() if values}
+        found.clear()
+        self.check(metrics)
+        logs |= {ours: metrics[theirs] for theirs, ours in self.logged_as.items() if theirs in metrics}
+        total = float(metrics.get("num_tokens", self._seen))
+        here = torch.tensor(self._computed, device=self.args.device)
+        computed = float(self.accelerator.reduce(here, "sum"))
+        logs |= {"tokens": total - self._seen, "computed_tokens": computed, **self.besides(computed)}
+        self._seen, self._computed = total, 0
+        Trainer.log(self, logs, start_time)
+
+    def check(self, metrics: Mapping[str, float]) -> None:
+        """Raise ValueError where a step's numbers (TRL's names) show that something is wrong."""
+
+    def besides(self, computed: float) -> dict[str, float]:
+        """Tokens of other passes than training's, of a step that computed so many."""
+        return {}
+
+
 def _trainer_class() -> type[Trainer]:
     """TRL's trainer with our names in its log. Made on demand: importing trl takes seconds."""
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    class PairTrainer(DPOTrainer):
-        _seen = 0.0
-        _computed = 0
+    class PairTrainer(PairLog, DPOTrainer):
+        logged_as = NAMES
 
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            self._computed += inputs["input_ids"].numel()  # with the padding
-            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
-
-        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-            mode = "train"
-            metrics = {name: sum(values) / len(values) for name, values in self._metrics[mode].items() if values}
-            if self.state.global_step == 1 and not abs(metrics.get("rewards/margins", 0.0)) <= MARGIN_AT_START:
+        def check(self, metrics: Mapping[str, float]) -> None:
+            margin = metrics.get("rewards/margins", 0.0)
+            if self.state.global_step == 1 and not abs(margin) <= MARGIN_AT_START:
                 raise ValueError(
-                    f"the model differs from its reference before the first step (reward margin "
-                    f"{metrics['rewards/margins']:.3g}, expected 0)"
+                    f"the model differs from its reference before the first step (reward margin {margin:.3g}, "
+                    "expected 0)"
                 )
-            total = float(metrics.get("num_tokens", self._seen))
-            logs |= {new: metrics[old] for old, new in NAMES.items() if old in metrics}
-            here = torch.tensor(self._computed, device=self.args.device)
-            computed = float(self.accelerator.reduce(here, "sum"))
-            logs |= {"tokens": total - self._seen, "computed_tokens": computed, "reference_tokens": computed}
-            self._seen, self._computed = total, 0
-            self._metrics[mode].clear()
-            Trainer.log(self, logs, start_time)
+
+        def besides(self, computed: float) -> dict[str, float]:
+            return {"reference_tokens": computed}
 
     return PairTrainer

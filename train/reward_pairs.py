@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from transformers import Trainer
 
 from train.loop import arguments, fit, one_device
-from train.pairs import rows_of_pairs
+from train.pairs import PairLog, rows_of_pairs
 from train.run import RunContext
 
 NAMES = {"margin": "reward_margin", "accuracy": "reward_accuracy"}
@@ -44,23 +43,7 @@ def _trainer_class() -> type[Trainer]:
     """TRL's trainer with our names in its log. Made on demand: importing trl takes seconds."""
     from trl.trainer.reward_trainer import RewardTrainer
 
-    class PairTrainer(RewardTrainer):
-        _seen = 0.0
-        _computed = 0
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            self._computed += inputs["input_ids"].numel()  # with the padding
-            return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[no-untyped-call]
-
-        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-            metrics = {name: sum(values) / len(values) for name, values in self._metrics["train"].items() if values}
-            total = float(metrics.get("num_tokens", self._seen))
-            logs |= {new: metrics[old] for old, new in NAMES.items() if old in metrics}
-            here = torch.tensor(self._computed, device=self.args.device)
-            computed = float(self.accelerator.reduce(here, "sum"))
-            logs |= {"tokens": total - self._seen, "computed_tokens": computed}
-            self._seen, self._computed = total, 0
-            self._metrics["train"].clear()
-            Trainer.log(self, logs, start_time)
+    class PairTrainer(PairLog, RewardTrainer):
+        logged_as = NAMES
 
     return PairTrainer
