@@ -127,7 +127,7 @@ class PairLog(Trainer):
     """
 
     logged_as: Mapping[str, str]
-    _metrics: Mapping[str, dict[str, list[float]]]
+    _metrics: Any  # of TRL: by mode, by name, the numbers since the last log
     _seen = 0.0
     _computed = 0
 
