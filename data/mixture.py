@@ -18,6 +18,7 @@ With `evenness` or `age_evenness` examples are drawn by the nearest chances to t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -53,9 +54,10 @@ class Mixture:
     all training countries, a number of them drawn at random, or a list of alpha-3 codes. `items`: patterns of item ids
     such as "wvs/*", empty for all. `topics`: None for all, a number of them drawn at random, or patterns of topics (a
     survey's name stands for those of its items that have none). `min_countries`: items that fewer of the countries were
-    asked are left out. `balance`: in [0, 1], see above. `evenness`: of the countries, in [0, 1] (`data.evenness`);
-    `dominant` is the most frequent one, drawn at random unless named. `age_evenness` and `dominant_age`: the same of
-    the age bands, among examples that state an age. None: as drawn.
+    asked are left out; `min_items`: countries that were asked fewer of the items. `balance`: in [0, 1], see above.
+    `evenness`: of the countries, in [0, 1] (`data.evenness`); `dominant` is the most frequent one, drawn at random
+    unless named. `age_evenness` and `dominant_age`: the same of the age bands, among examples that state an age. None:
+    as drawn.
     `pooling`: country, or population: the answers of all groups of the item pooled, though one is stated. `control`:
     None, or one of `data.controls.CONTROLS`.
     """
@@ -65,6 +67,7 @@ class Mixture:
     items: tuple[str, ...] = ()
     topics: int | tuple[str, ...] | None = None
     min_countries: int = 1
+    min_items: int = 1
     balance: float = 1.0
     evenness: float | None = None
     dominant: str | None = None
@@ -87,6 +90,7 @@ class Mixture:
             ("countries", self.countries),
             ("topics", self.topics),
             ("min_countries", self.min_countries),
+            ("min_items", self.min_items),
         ):
             if isinstance(number, int) and number < 1:
                 raise ValueError(f"mixture.{name} must be at least 1, got {number}")
@@ -194,7 +198,8 @@ class Mixture:
             for people in sorted(survey.distributions, key=lambda d: (d.item, d.group))
             if _fields(people.group) in by_fields and people.item in asked
         ]
-        known = sorted({people.group.country for people, _ in usable})
+        of_country = Counter(country for country, _ in {(people.group.country, people.item) for people, _ in usable})
+        known = sorted(country for country, items in of_country.items() if items >= self.min_items)
         kept = set(self._choose(known, rng))
         cells: Cells = {}
         for people, condition in usable:
@@ -205,7 +210,8 @@ class Mixture:
         if not cells:
             raise ValueError(
                 f"mixture {self.name!r} leaves nothing to train on: items {list(self.items)}, topics {self.topics}, "
-                f"min_countries {self.min_countries}, conditions {list(self.conditions)}, countries {self.countries}; "
+                f"min_countries {self.min_countries}, min_items {self.min_items}, conditions {list(self.conditions)}, "
+                f"countries {self.countries}; "
                 f"the survey offers for training {len(survey.items)} items in {len(survey.countries)} countries"
             )
         return cells

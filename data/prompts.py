@@ -13,9 +13,11 @@ by all personas; with `persona_first` a persona's tokens are shared by all items
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from jinja2 import TemplateError
 
 from data.languages import frame, languages
 from data.personas import PERSONAS, Statement, persona, stated_fields
@@ -84,19 +86,30 @@ class Renderer:
         return Renderer(self.asking, self.tokenizer, statement)
 
     def dialogue(self, turns: Sequence[Turn]) -> str:
-        """The text of a dialogue up to the point where the model speaks."""
+        """The text of a dialogue up to the point where the model speaks. Where a chat template takes no system turn,
+        its text begins the first user's. ValueError where it refuses the dialogue all the same.
+        """
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         if self.asking.style == "native":
             return json.dumps(messages, ensure_ascii=False)
         if self.asking.style == "chat":
-            tokenizer: Any = self.tokenizer
-            text: str = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
-            return text
+            try:
+                return self._templated(messages)
+            except TemplateError as error:  # Gemma's and others' know no system turn
+                if len(messages) < 2 or messages[0]["role"] != "system":
+                    raise ValueError(f"the model's chat template refuses the dialogue: {error}") from error
+                first = {**messages[1], "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+                return self._templated([first, *messages[2:]])
         before = {"system": "", "user": self.frame.question, "assistant": self.frame.answer}
         parts = [before[turn.role] + turn.text for turn in turns]
         return self._bos + "\n\n".join([*parts, self.frame.cue])
+
+    def _templated(self, messages: Sequence[Mapping[str, str]]) -> str:
+        tokenizer: Any = self.tokenizer
+        text: str = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        return text
 
     def closed(self, turns: Sequence[Turn], question: str, options: Sequence[str], ask: str = "") -> OptionPrompt:
         """A dialogue whose last turn is a lettered question; `ask` follows the options."""

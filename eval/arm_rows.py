@@ -14,6 +14,7 @@ from eval.validity import Validity
 def arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
     """The arm by its parts, with every cell and what its manifest tells."""
     first = arm.first
+    model = first.config.get("model") or {}
     kept = ("state", "collapsed", "parent", "hashes", "versions", "budget", "training", "mixture", "seconds")
     return {
         "name": arm.name,
@@ -21,6 +22,7 @@ def arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
         "adapter": first.adapter,
         "mixture": first.mixture,
         "inference": first.inference,
+        "tags": {tag: value for tag, value in (model.get("tags") or {}).items() if value is not None},
         "seeds": arm.seeds,
         "draws": arm.draws,
         "cells": [
@@ -39,9 +41,14 @@ def arm_row(arm: Arm, validity: Validity) -> dict[str, Any]:
 
 
 def exclusions(arms: Mapping[str, Arm]) -> list[dict[str, Any]]:
-    """What audits left out, by arm, audit and reason: the count of one cell, or the mean over cells that differ."""
-    rows = []
+    """What audits left out, by arm, audit and reason: the count of one cell, or the mean over cells that differ; and
+    the cells that are not finished (audit "all"), which take no part in anything.
+    """
+    rows: list[dict[str, Any]] = []
     for name, arm in arms.items():
+        for cell in arm.incomplete:
+            told = f"{cell.label}: " if cell.trained else ""
+            rows.append({"arm": name, "audit": "all", "reason": told + "; ".join(cell.missing), "count": 1})
         for audit in arm.audits:
             counts = [cell.excluded(audit) for cell in arm.cells]
             for reason in dict.fromkeys(reason for one in counts for reason in one):

@@ -216,22 +216,29 @@ def mean_interval(scores: pd.DataFrame, rng: np.random.Generator, draws: int = D
 
 @dataclass(frozen=True)
 class Paired:
-    """A paired difference (first minus second) with its bootstrap replicates (empty where there is no interval)."""
+    """A paired difference with its bootstrap replicates (empty where there is no interval)."""
 
     interval: Interval
     replicates: FloatArray
 
 
 def paired(first: pd.DataFrame, second: pd.DataFrame, rng: np.random.Generator, draws: int = DRAWS) -> Paired:
-    """The mean difference of two arms over the units that all their cells share, paired by `SCORE_KEYS`.
+    """The mean of the first arm minus that of the second, as `contrasted`."""
+    return contrasted([first, second], [1.0, -1.0], rng, draws)
 
-    Items and countries are drawn alike for both. Seeds and data draws are paired where both arms have the same ones,
-    else each arm adds its own noise. Units of one side alone do not enter. ValueError where a cell has a unit twice.
+
+def contrasted(
+    arms: Sequence[pd.DataFrame], contrast: Sequence[float], rng: np.random.Generator, draws: int = DRAWS
+) -> Paired:
+    """`sum contrast * mean of arm` over the units that all cells of all arms share, paired by `SCORE_KEYS`.
+
+    Items and countries are drawn alike for all arms. Seeds and data draws are paired where arms have the same ones,
+    else each arm adds its own noise. Units that some arm lacks do not enter. ValueError where a cell has a unit twice.
     """
-    a, b = shared([first, second])
-    if a.empty:
+    tables = shared(arms)
+    if tables[0].empty:
         return Paired(Interval(float("nan"), float("nan"), float("nan"), 0, "no units in common"), np.empty(0))
-    return _measured([Units.of(a), Units.of(b)], [1.0, -1.0], rng, draws)
+    return _measured([Units.of(table) for table in tables], contrast, rng, draws)
 
 
 def _measured(arms: Sequence[Units], contrast: Sequence[float], rng: np.random.Generator, draws: int) -> Paired:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,13 @@ from typing import Any
 import pandas as pd
 
 from data.files import read_json
+from eval.outer_levels import Level
+from eval.panels import STRATUM_GROUPS
 from eval.records import PERSON, SCORE_COLUMNS, Estimate
+from eval.summaries import Selection
+
+AnswersOf = Callable[[pd.DataFrame], pd.DataFrame]
+"""From an audit's per-item evidence (items.parquet) to its answers table."""
 
 UNTRAINED = "none"
 UNCHANGED = "none"
@@ -60,7 +66,11 @@ class CellResult:
     @cached_property
     def missing(self) -> tuple[str, ...]:
         """Why the cell is incomplete, in words; empty where it is finished and every configured audit is there."""
-        reasons = [] if self.manifest.get("state") == "done" else [f"its state is {self.manifest.get('state')!r}"]
+        error = self.manifest.get("error") or {}
+        if error.get("stage") == "model":
+            return (f"its model cannot be had: {error['message']}",)
+        why = f" ({error['stage']}: {error['message'] or error['type']})" if error else ""
+        reasons = [] if self.manifest.get("state") == "done" else [f"its state is {self.manifest.get('state')!r}{why}"]
         absent = sorted(set(self.config.get("audit") or {}) - set(self.audits))
         vain = self.manifest.get("unaudited") or {}
         told = {name: f"failed: {vain[name]['why']}" if name in vain else "is missing" for name in absent}
@@ -69,6 +79,16 @@ class CellResult:
     def items(self, audit: str) -> pd.DataFrame:
         """Per-item evidence of an audit."""
         return pd.read_parquet(self._file(audit, "items.parquet"))
+
+    def answers(self, audit: str, read: AnswersOf) -> pd.DataFrame:
+        """The answers table of an audit; read once, so not to be changed."""
+        if audit not in self._answers:
+            self._answers[audit] = read(self.items(audit))
+        return self._answers[audit]
+
+    @cached_property
+    def _answers(self) -> dict[str, pd.DataFrame]:
+        return {}
 
     def scores(self, audit: str) -> pd.DataFrame:
         """Unit scores of an audit (`SCORE_COLUMNS`, and PERSON where units are persons). ValueError naming the file
@@ -103,6 +123,10 @@ class CellResult:
     def excluded(self, audit: str) -> dict[str, int]:
         """What the audit left out, by reason."""
         return dict(self._record(audit).get("excluded", {}))
+
+    def asked_tokens(self, audit: str) -> float:
+        """Distinct prompt tokens that the audit asks, as its forecast counted them; NaN where it had none."""
+        return float((self._record(audit).get("expected") or {}).get("distinct_tokens", math.nan))
 
     def _record(self, audit: str) -> dict[str, Any]:
         record: dict[str, Any] = read_json(self._file(audit, "estimates.json"))
@@ -149,14 +173,49 @@ class Arm:
         return sorted(set.intersection(*(set(cell.audits) for cell in self.cells))) if self.cells else []
 
     def scores(self, audit: str) -> pd.DataFrame:
-        """Unit scores of all finished cells with columns arm, seed, draw and audit."""
-        return pd.concat(
-            [
+        """Unit scores of all finished cells with columns arm, seed, draw and audit; read once, so not to be changed."""
+        if audit not in self._scores:
+            own = [
                 cell.scores(audit).assign(arm=self.name, seed=cell.seed, draw=cell.draw, audit=audit)
                 for cell in self.cells
-            ],
-            ignore_index=True,
-        )
+            ]
+            self._scores[audit] = pd.concat(own, ignore_index=True)
+        return self._scores[audit]
+
+    def units(self, audit: str, measure: str, condition: str, group: str) -> pd.DataFrame:
+        """The rows of `scores` of an estimate that `eval.summaries.summarise` named so."""
+        if audit not in self._selections:
+            self._selections[audit] = Selection(self.scores(audit))
+        return self._selections[audit].select(measure, condition, group)
+
+    def answers(self, audit: str, read: AnswersOf) -> dict[Level, pd.DataFrame]:
+        """The answers tables of the finished cells by (seed, draw): the rows of the strata that are reported."""
+        found = {(cell.seed, cell.draw): cell.answers(audit, read) for cell in self.cells}
+        return {level: table[table["stratum"].isin(STRATUM_GROUPS)] for level, table in found.items()}
+
+    @cached_property
+    def _scores(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    @cached_property
+    def _selections(self) -> dict[str, Selection]:
+        return {}
+
+
+def model_of(arm: Arm) -> Any:
+    """What is known of the weights that the arm's model descends from; None where nothing is."""
+    parent = arm.first.config.get("parent")
+    return parent.get("weights") if isinstance(parent, Mapping) else None
+
+
+def base_of(arms: Sequence[Arm]) -> Arm | None:
+    """The untouched arm that the others are held against: the first that is finished, else the first. None where all of
+    more than two arms are untouched: models beside each other, of which none is the others' base.
+    """
+    untouched = [arm for arm in arms if arm.untouched]
+    if len(untouched) == len(arms) > 2:
+        return None
+    return next((arm for arm in untouched if arm.cells), untouched[0] if untouched else None)
 
 
 def arms_of(cells: Sequence[CellResult]) -> list[Arm]:

@@ -1,4 +1,8 @@
-"""In what two compared arms differ beside the factor that is meant, so that a difference is not put down to it alone.
+"""In what compared arms differ beside the factor that is meant, so that a difference is not put down to it alone.
+
+Sets of arms are compared one to one: each arm beside one of the other side, so that as little as possible differs in
+between. What is alike within all of these pairs is balanced over the sides, and so no difference between them: {sft
+full, sft lora} and {dpo full, dpo lora} differ in the objective alone.
 
 Read from the configurations of the arms' cells and what their trainings spent. The learning rate of a recipe belongs to
 its objective, and an adapter's factor of it to the parameters: they are named there, for they are part of an objective
@@ -13,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from eval.cells import Arm
 from eval.inference import Hypothesis
@@ -55,7 +60,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The factor of a comparison and in what its two arms differ there, what else they differ in, and two sentences:
+    """The factor of a comparison and in what its two sides differ there, what else they differ in, and two sentences:
     what is `meant`, and a `warning` ("" where nothing else differs).
     """
 
@@ -77,16 +82,29 @@ def differences(one: Arm, other: Arm, audit: str = "") -> list[Difference]:
     return sorted(found, key=lambda each: list(FACTORS).index(each.factor))
 
 
-def contrast(hypothesis: Hypothesis, one: Arm, other: Arm) -> Contrast:
-    """The factor that the hypothesis names, or else the first of OF_INTEREST that differs (none of these: the first
-    that does; "" where only one of the arms was trained), and what differs beside it.
+def of_sets(some: Sequence[Arm], others: Sequence[Arm], audit: str = "") -> list[Difference]:
+    """The differences of all pairs, where arms of both sides are paired so that as few as possible differ; each once,
+    in the order of FACTORS. Where one side has more arms, those of the other come several times, equally often.
     """
-    found = differences(one, other, hypothesis.audit)
+    pairs = [(one, other) for one, other in _paired(some, others)]
+    found = dict.fromkeys(each for one, other in pairs for each in differences(one, other, audit))
+    return sorted(found, key=lambda each: [*FACTORS].index(each.factor))
+
+
+def contrast(hypothesis: Hypothesis, arms: Mapping[str, Arm]) -> Contrast:
+    """The factor that the hypothesis names, or else the first of OF_INTEREST that differs (none of these: the first
+    that does; "" where only one of the arms was trained), and what differs beside it. Of a difference of differences:
+    what the second has otherwise than the first.
+    """
+    sides = [[arms[name] for name in side] for side in hypothesis.sides]
+    opposed = [(sides[0], sides[1])] if hypothesis.minus is None else [(sides[0], sides[2]), (sides[1], sides[3])]
+    found = list(dict.fromkeys(each for some, others in opposed for each in of_sets(some, others, hypothesis.audit)))
     varying = [factor for factor in (*OF_INTEREST, *FACTORS) if any(each.factor == factor for each in found)]
-    training = one.trained != other.trained
+    training = any(one.trained != other.trained for some, others in opposed for one, other in _paired(some, others))
     meant = hypothesis.factor or ("" if training or not varying else varying[0])
     own, others = (tuple(each for each in found if (each.factor == meant) == same) for same in (True, False))
-    names, name, told = f"{one.name} and {other.name}", FACTORS.get(meant, "training"), _told(others)
+    name, told = FACTORS.get(meant, "training"), _told(others)
+    names = " and ".join(hypothesis.words)
     named = f"{names} are meant to differ in {_told(own) or name}."
     if not (meant or training):
         named = f"{names} differ in nothing that is known of them."
@@ -95,6 +113,15 @@ def contrast(hypothesis: Hypothesis, one: Arm, other: Arm) -> Contrast:
     else:
         warning = f"{names} differ in more than {name}: also in {told}." if told else ""
     return Contrast(meant, own, others, named, warning)
+
+
+def _paired(some: Sequence[Arm], others: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
+    """Every arm beside one of the other side, by the assignment with the fewest differences in all."""
+    times = math.lcm(len(some), len(others))
+    rows, columns = (list(side) * (times // len(side)) for side in (some, others))
+    known = {(one.name, other.name): len(differences(one, other)) for one in some for other in others}
+    costs = [[known[one.name, other.name] for other in columns] for one in rows]
+    return [(rows[row], columns[column]) for row, column in zip(*linear_sum_assignment(costs), strict=True)]
 
 
 def _told(found: Sequence[Difference]) -> str:

@@ -2,25 +2,30 @@
 
 A factor varies where the trained arms have several recipes, adapters, mixtures or interventions at inference time.
 Where two or more do and every combination is an arm, once and with the same seeds and data draws, `eval.factorial`
-decomposes the main measures that are means of unit scores; the ratios (variation between and within countries) and gaps
-are none and have no effects. All are exploratory: hypotheses name pairs of arms.
+decomposes the main measures, means of unit scores and variation between and within countries alike; gaps between groups
+are not decomposed. Arms beside such a core (a control, raters pooled, another beta) are left out and named. All are
+exploratory: hypotheses name arms or sets of them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from eval.cells import Arm
-from eval.factorial import Levels, decompose
-from eval.panels import STRATUM_GROUPS
+from eval.cells import AnswersOf, Arm
+from eval.factorial import Effect, Levels, Statistics, decompose, effects_of, levels_of
+from eval.panels import STRATUM_GROUPS, STRATUM_OF
 from eval.records import FactorEffect
 from eval.summaries import select
 from eval.units import shared
+from eval.variation import QUANTITIES, Cells, variation_of
 
 FACTORS = {
     "recipe": "objective",
@@ -31,12 +36,16 @@ FACTORS = {
 """What the factors are called, by the config group whose members are their levels."""
 MEASURES = (
     ("first_token", "js_distance", "country"),
+    ("first_token", "between_ratio", "country"),
+    ("first_token", "within_ratio", "country"),
     ("edc", "flip_rate", "dialogue:neutral:6"),
     ("mark", "accuracy", "mark"),
 )
 """(audit, measure, condition) of what is decomposed, in every stratum."""
 MATCHED = ("model", "survey", "prompt", "budget")
 _NAMED = 4
+Name = tuple[str, str, str]
+"""(measure, condition, group)."""
 
 
 @dataclass(frozen=True)
@@ -52,48 +61,127 @@ class Design:
 
 
 def design(arms: Sequence[Arm], collapsed: Collection[str] = ()) -> Design:
-    """The factorial design that the trained arms make; arms named in `collapsed` are not decomposed."""
+    """The factorial design that the trained arms make, or the largest part of them that `_core` finds; arms named in
+    `collapsed` are not decomposed.
+    """
     trained = [arm for arm in arms if arm.trained]
-    factors = tuple(part for part in FACTORS if len({getattr(arm.first, part) for arm in trained}) > 1)
+    factors = _varying(trained)
     if len(factors) < 2:
         return Design()
+    core = _core(trained, factors)
+    if len(inside := _varying(core)) < 2:
+        core, inside = trained, factors
+    left = [arm.name for arm in trained if arm not in core]
     members: dict[Levels, list[Arm]] = {}
-    for arm in trained:
-        members.setdefault(tuple(str(getattr(arm.first, part)) for part in factors), []).append(arm)
-    if reason := _unbalanced(members, factors, collapsed):
-        what = " and ".join(FACTORS[part] for part in factors).capitalize()
-        return Design(factors, why_not=f"{what} vary, but their effects cannot be told apart: {reason}.")
-    return Design(factors, {levels: found[0] for levels, found in members.items()}, notes=_knobs(trained))
+    for arm in core:
+        members.setdefault(_levels(arm, inside), []).append(arm)
+    if reason := _unbalanced(members, inside, collapsed):
+        what = " and ".join(FACTORS[part] for part in inside).capitalize()
+        return Design(inside, why_not=f"{what} vary, but their effects cannot be told apart: {reason}.")
+    notes = (f"Left out, as not every combination with them is an arm: {', '.join(left)}.",) if left else ()
+    return Design(inside, {levels: found[0] for levels, found in members.items()}, notes=(*notes, *_knobs(core)))
 
 
-def factor_effects(found: Design, rng: Callable[..., np.random.Generator], draws: int) -> dict[str, Any]:
+def factor_effects(
+    found: Design,
+    rng: Callable[..., np.random.Generator],
+    draws: int,
+    answers: Mapping[str, AnswersOf] | None = None,
+) -> dict[str, Any]:
     """summary.json's "effects": the factors in words, `why_not`, `notes`, and a row a measure, stratum and effect.
 
-    `rng` makes the generator of a measure from its names. A measure that an arm lacks has no rows.
+    `rng` makes the generator of a measure from its names; `answers` as in `eval.compare`, without which variation is
+    not decomposed. A measure that an arm lacks has no rows.
     """
     names = [FACTORS[part] for part in found.factors]
-    rows: list[FactorEffect] = []
-    if found.arms:
-        for audit, measure, condition in MEASURES:
-            if not all(audit in arm.audits for arm in found.arms.values()):
-                continue
-            scores = {levels: arm.scores(audit).dropna(subset="value") for levels, arm in found.arms.items()}
-            for group in STRATUM_GROUPS.values():
-                units = {levels: select(table, measure, condition, group) for levels, table in scores.items()}
-                if shared(list(units.values()))[0].empty:
-                    continue
-                key = (audit, measure, group, condition)
-                effects = decompose(units, names, rng("effects", *key), draws)
-                rows += [
-                    FactorEffect(*key, one.name, one.value, one.low, one.high, one.n, one.method, one.p, "exploratory")
-                    for one in effects[1:]
-                ]
+    arms, rows = found.arms or {}, list[FactorEffect]()
+    for audit, measure, condition in MEASURES if arms else ():
+        if not all(audit in arm.audits for arm in arms.values()):
+            continue
+        read = (answers or {}).get(audit)
+        decomposed: Callable[..., list[Effect]] | None = None
+        if measure not in QUANTITIES:
+            scores = {levels: arm.scores(audit).dropna(subset="value") for levels, arm in arms.items()}
+            decomposed = partial(_of_means, scores)
+        elif read is not None:
+            decomposed = partial(_of_variation, {levels: arm.answers(audit, read) for levels, arm in arms.items()})
+        if decomposed is None:
+            continue
+        for group in STRATUM_GROUPS.values():
+            key = (audit, measure, group, condition)
+            effects = decomposed(names, (measure, condition, group), rng("effects", *key), draws)
+            rows += [
+                FactorEffect(*key, one.name, one.value, one.low, one.high, one.n, one.method, one.p, "exploratory")
+                for one in effects[1:]
+            ]
     return {
         "factors": names,
         "why_not": found.why_not,
         "notes": list(found.notes),
         "rows": [asdict(row) for row in rows],
     }
+
+
+def _of_means(
+    scores: Mapping[Levels, pd.DataFrame], names: Sequence[str], key: Name, rng: np.random.Generator, draws: int
+) -> list[Effect]:
+    units = {levels: select(table, *key) for levels, table in scores.items()}
+    return [] if shared(list(units.values()))[0].empty else decompose(units, names, rng, draws)
+
+
+def _of_variation(
+    cells: Mapping[Levels, Cells], names: Sequence[str], key: Name, rng: np.random.Generator, draws: int
+) -> list[Effect]:
+    measure, condition, group = key
+    levels = levels_of(list(cells), names)
+    arms = [cells[combination] for combination in itertools.product(*levels)]
+    return [
+        effect
+        for one in variation_of(arms, condition, STRATUM_OF[group], rng, draws, (measure,))
+        for effect in effects_of(
+            levels, names, Statistics(one.values, one.n, one.method, partial(one.replicates, rng=rng))
+        )
+    ]
+
+
+def _varying(arms: Sequence[Arm]) -> tuple[str, ...]:
+    return tuple(part for part in FACTORS if len({getattr(arm.first, part) for arm in arms}) > 1)
+
+
+def _levels(arm: Arm, factors: Sequence[str]) -> Levels:
+    return tuple(str(getattr(arm.first, part)) for part in factors)
+
+
+def _core(arms: Sequence[Arm], factors: Sequence[str]) -> list[Arm]:
+    """The arms that are left when, until every combination is there, the level that most combinations lack is given up
+    with its arms (of levels alike in this the last); of arms with the same levels only one whose knobs more other arms
+    have.
+    """
+    common = [sum(_node(one, part) == _node(other, part) for other in arms for part in FACTORS) for one in arms]
+    kept: dict[Levels, list[int]] = {}
+    for place, arm in enumerate(arms):
+        kept.setdefault(_levels(arm, factors), []).append(place)
+    left = [
+        place for places in kept.values() for place in places if common[place] == max(common[other] for other in places)
+    ]
+    while True:
+        there = {_levels(arms[place], factors) for place in left}
+        every = [list(dict.fromkeys(levels)) for levels in zip(*there, strict=True)]
+        whole = math.prod(map(len, every))
+        if len(there) == whole:
+            return [arms[place] for place in left]
+        lacks = [
+            (1 - sum(one[side] == level for one in there) * len(levels) / whole, side, level)
+            for side, levels in enumerate(every)
+            for level in sorted(levels)
+            if len(levels) > 1
+        ]
+        _, side, level = max(lacks)
+        left = [place for place in left if _levels(arms[place], factors)[side] != level]
+
+
+def _node(arm: Arm, part: str) -> Any:
+    return arm.first.config.get(part)
 
 
 def _unbalanced(members: Mapping[Levels, Sequence[Arm]], factors: Sequence[str], collapsed: Collection[str]) -> str:

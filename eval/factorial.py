@@ -1,14 +1,16 @@
 """Exact decomposition of a balanced factorial experiment, such as objective x parameters x data, into its effects.
 
-Every combination of the factors' levels is an arm, and an arm's mean is the overall mean plus an effect of each factor
-plus their interactions (sum coding). Balanced, these are fixed contrasts of the arms' means, so nothing is fitted and
-nothing is confounded: "full fine-tuning against RLHF" becomes what the objective does and what the parameters do.
+Every combination of the factors' levels is an arm, and an arm's statistic is the overall mean plus an effect of each
+factor plus their interactions (sum coding). Balanced, these are fixed contrasts of the arms' statistics, so nothing is
+fitted and nothing is confounded: "full fine-tuning against RLHF" becomes what the objective does and what the
+parameters do. The statistic may be a mean of unit scores or a ratio such as variation between countries: its value in
+each arm is what is decomposed, and a contrast is taken in every bootstrap replicate, under draws that all arms share.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +41,17 @@ class Effect(NamedTuple):
     method: str
 
 
+class Statistics(NamedTuple):
+    """A statistic of arms: `values` (arms,), n units of one cell, the `method` of its interval, and `replicates` of any
+    contrast of the arms, (draws,), empty where nothing can be resampled.
+    """
+
+    values: FloatArray
+    n: int
+    method: str
+    replicates: Callable[[Sequence[float]], FloatArray]
+
+
 def decompose(
     arms: Mapping[Levels, pd.DataFrame], factors: Sequence[str], rng: np.random.Generator, draws: int = DRAWS
 ) -> list[Effect]:
@@ -49,30 +62,38 @@ def decompose(
     countries are drawn alike for all arms, and seeds and data draws are paired where arms have the same ones.
     ValueError where a combination is missing, a factor has one level, names don't fit or nothing is shared.
     """
-    levels = _levels(list(arms), factors)
-    tables = shared(list(arms.values()))
+    levels = levels_of(list(arms), factors)
+    tables = shared([arms[combination] for combination in itertools.product(*levels)])
     if tables[0].empty:
         raise ValueError(
             f"the arms {_words(levels)} share no unit: pass scores of the same measure, items and countries"
         )
-    combinations = list(itertools.product(*levels))
-    by_levels = dict(zip(arms, tables, strict=True))
-    units = [Units.of(by_levels[combination]) for combination in combinations]
-    method = described(units)
+    units = [Units.of(table) for table in tables]
+    method, values = described(units), np.array([arm.value for arm in units])
     resampled = None if method.startswith("no interval") else Resampled.of(units, draws, rng)
-    means, n, found = np.array([arm.value for arm in units]), int(units[0].counts[0].sum()), []
+
+    def replicates(contrast: Sequence[float]) -> FloatArray:
+        return np.empty(0) if resampled is None else resampled.replicates(contrast, rng)
+
+    return effects_of(levels, factors, Statistics(values, int(units[0].counts[0].sum()), method, replicates))
+
+
+def effects_of(levels: Sequence[Levels], factors: Sequence[str], found: Statistics) -> list[Effect]:
+    """The overall mean, main effects and interactions of all orders of a statistic, `found` in the arm of every
+    combination of the factors' `levels`, in the order of their product.
+    """
+    effects = []
     for name, contrast in _contrasts(factors, levels):
-        low, high, p = float("nan"), float("nan"), float("nan")
-        if resampled is not None:
-            replicates = resampled.replicates(contrast.tolist(), rng)
+        replicates = found.replicates(contrast.tolist())
+        (low, high), p = (float("nan"), float("nan")), float("nan")
+        if replicates.size:
             (low, high), p = percentile_interval(replicates), bootstrap_p(replicates)
-        found.append(
-            Effect(name, float(contrast @ means), low, high, p, n, f"balanced contrast of {len(units)} arms; {method}")
-        )
-    return found
+        value, method = float(contrast @ found.values), f"balanced contrast of {len(contrast)} arms; {found.method}"
+        effects.append(Effect(name, value, low, high, p, found.n, method))
+    return effects
 
 
-def _levels(combinations: Sequence[Levels], factors: Sequence[str]) -> list[Levels]:
+def levels_of(combinations: Sequence[Levels], factors: Sequence[str]) -> list[Levels]:
     """Each factor's levels in the order in which they come; ValueError where they are no balanced design."""
     if not factors or len(set(factors)) < len(factors):
         raise ValueError(f"factors must be different names, got {list(factors)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +22,8 @@ _VARIATION = (
     ("between_ratio", "Variation between countries"),
     ("within_ratio", "Variation within countries"),
 )
+FEW = 6
+"""A sentence names so many arms; of more it says how many, and which lie at the ends."""
 Estimates = Mapping[str, Mapping[str, Sequence[Estimate]]]
 
 
@@ -48,14 +52,28 @@ def findings(
     for name, title in _VARIATION:
         found = [(arm, one) for arm in ranked if (one := _find(estimates, arm, name)) and math.isfinite(one.value)]
         if found:
-            parts = [f"{arm} {one.value:.2f}{_interval(one.low, one.high)}" for arm, one in found]
-            sentences.append(f"{title} (people = 1): {', '.join(parts)}.")
+            sentences.append(f"{title} (people = 1): {levels(base, found)}.")
     sentences += effects_found(effects)
     for arm in arms:
         if arm not in ranked:
             state = "is incomplete" if validity[arm].status == "incomplete" else "has collapsed and is not ranked"
             sentences.append(f"{arm} {state}: {'; '.join(validity[arm].reasons)}.")
     return sentences
+
+
+def levels(base: str | None, found: Sequence[tuple[str, Estimate]]) -> str:
+    """Arms with their values and intervals; of more than FEW the base, the ends and the median of the others."""
+
+    def said(arm: str, one: Estimate) -> str:
+        return f"{arm} {one.value:.2f}{_interval(one.low, one.high)}"
+
+    if len(found) <= FEW:
+        return ", ".join(said(*pair) for pair in found)
+    others = sorted((pair for pair in found if pair[0] != base), key=lambda pair: pair[1].value)
+    ends = f"highest {said(*others[-1])}, lowest {said(*others[0])}"
+    median = statistics.median(one.value for _, one in others)
+    first = [f"{said(*pair)}; " for pair in found if pair[0] == base]
+    return f"{''.join(first)}of {len(others)} {'other ' * bool(first)}arms {ends}, median {median:.2f}"
 
 
 def effects_found(effects: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -81,17 +99,37 @@ def closeness(where: str, rows: Sequence[Comparison], group: str, estimates: Est
     against = rows[0].against
     own = _find(estimates, against, MEASURE, group)
     level = f" ({own.value:.2f})" if own and math.isfinite(own.value) else ""
-    parts = []
-    for row in rows:
+
+    def held(row: Comparison) -> str:
         value = _find(estimates, row.arm, MEASURE, group)
         level_of = f"{value.value:.2f}, " if value and math.isfinite(value.value) else ""
         bounds = "" if math.isnan(row.low) else f" [{signed(row.low, 2)}, {signed(row.high, 2)}]"
-        parts.append(f"{row.arm} {_verb(row)} ({level_of}difference {signed(row.value, 2)}{bounds}{_here(row)})")
-    noise = "; ".join(dict.fromkeys(row.method.replace("; ", ", ") for row in rows))
+        return f"({level_of}difference {signed(row.value, 2)}{bounds}{_here(row)})"
+
+    if len(rows) <= FEW:
+        said = ", ".join(f"{row.arm} {_verb(row)} {held(row)}" for row in rows)
+    else:
+        verbs = Counter(_verb(row) for row in rows)
+        said_of = {verb: verb if verbs[verb] == 1 else many for verb, many in _PLURAL.items() if verbs[verb]}
+        counts = ", ".join(f"{verbs[verb]} {words}" for verb, words in said_of.items())
+        nearest, furthest = (end(rows, key=lambda row: row.value) for end in (min, max))
+        said = (
+            f"of {len(rows)} arms {counts} (each by its own interval, not corrected for their number); "
+            f"nearest to people {nearest.arm} {held(nearest)}, furthest {furthest.arm} {held(furthest)}"
+        )
+    noise = "; ".join(dict.fromkeys(row.method.replace("; ", ", ") for row in rows[:FEW]))
     return (
-        f"{where}, mean JS distance to people against {against}{level}: {', '.join(parts)}; "
+        f"{where}, mean JS distance to people against {against}{level}: {said}; "
         f"n = {rows[0].n} question × group pairs, {noise}."
     )
+
+
+_PLURAL = {
+    "is closer": "are closer",
+    "cannot be told apart": "cannot be told apart",
+    "is further away": "are further away",
+    "has no interval": "have no interval",
+}
 
 
 def _verb(row: Comparison) -> str:

@@ -8,7 +8,7 @@ says what could have been found. Equivalence by a 95% interval is two one-sided 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -18,30 +18,66 @@ from eval.distances import FloatArray
 from eval.records import Verdict
 
 Factor = Literal["objective", "parameters", "data", "start", "asking", "budget", "precision"]
+Arms = str | tuple[str, ...]
+"""An arm by name, or several, which stand for the mean over them."""
+SIDES = ("arm", "against")
 _POWER = (1.959964 + 0.841621) / (2 * 1.959964)
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """A pre-registered statement about one paired difference, arm minus `against`.
+    """A pre-registered statement about one paired difference, `arm` minus `against`, each an arm or the mean of several
+    (every arm of a side counts alike). With `minus`, two further sides under the keys `arm` and `against`, it is about
+    a difference of differences: (arm - against) - (minus.arm - minus.against).
 
     `measure`, `condition` and `group` name it as estimates do ("js_distance", "country", "all"); `margin` >= 0 is the
-    smallest difference that matters, in the measure's unit. `factor` is what the two arms are meant to differ in
-    (`eval.differences`); None takes the first of objective, parameters and data that does. ValueError on any other
-    `expect`, `factor` or margin, and on a measure `*_as_published`.
+    smallest difference that matters, in the measure's unit. `factor` is what the two sides are meant to differ in, with
+    `minus` the two differences (`eval.differences`); None takes the first of objective, parameters and data that does.
+    ValueError on any other `expect`, `factor` or margin, on a measure `*_as_published`, on a side that names no arm or
+    one twice, and on an arm that cancels out.
     """
 
     name: str
     statement: str
     audit: str
     measure: str
-    arm: str
-    against: str
+    arm: Arms
+    against: Arms
     expect: Literal["lower", "higher", "same"]
     margin: float
     condition: str = "country"
     group: str = "all"
     factor: Factor | None = None
+    minus: Mapping[str, Arms] | None = None
+
+    @property
+    def sides(self) -> tuple[tuple[str, ...], ...]:
+        """The names on each side: of arm and against, and of those of `minus`."""
+        given = [self.arm, self.against, *((self.minus[side] for side in SIDES) if self.minus else ())]
+        return tuple((side,) if isinstance(side, str) else tuple(side) for side in given)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By how much each arm counts in the difference; the weights add up to 0."""
+        found: dict[str, float] = {}
+        for sign, side in zip((1.0, -1.0, -1.0, 1.0), self.sides, strict=False):
+            for name in side:
+                found[name] = found.get(name, 0.0) + sign / len(side)
+        return found
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two arms, where there are just two."""
+        one, other = self.sides[:2]
+        return (one[0], other[0]) if self.minus is None and len(one) == len(other) == 1 else None
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What is held against what: "mean of sft, match" and "dpo"; with `minus` "(a − b)" and "(c − d)"."""
+        told = [side[0] if len(side) == 1 else f"mean of {', '.join(side)}" for side in self.sides]
+        if self.minus is None:
+            return told[0], told[1]
+        return f"({told[0]} − {told[1]})", f"({told[2]} − {told[3]})"
 
     def __post_init__(self) -> None:
         if self.expect not in ("lower", "higher", "same"):
@@ -56,6 +92,17 @@ class Hypothesis:
             raise ValueError(
                 f"hypothesis {self.name!r}: no verdict rests on {self.measure}, which is computed for comparison with "
                 "published tables; name the measure without its quirk"
+            )
+        if self.minus is not None and set(self.minus) != set(SIDES):
+            raise ValueError(f"hypothesis {self.name!r}: minus must have arm and against, got {list(self.minus)}")
+        for side in self.sides:
+            if not side or not all(isinstance(one, str) and one for one in side) or len(set(side)) < len(side):
+                raise ValueError(
+                    f"hypothesis {self.name!r}: expected an arm or a list of different arms, got {list(side)}"
+                )
+        if cancelled := [name for name, weight in self.weights.items() if abs(weight) < 1e-12]:
+            raise ValueError(
+                f"hypothesis {self.name!r}: {', '.join(cancelled)} cancels out of the difference; state it without"
             )
 
 
@@ -93,6 +140,14 @@ def equivalence_p(replicates: FloatArray, margin: float) -> float:
         return float("nan")
     beyond = max((defined <= -margin).sum(), (defined >= margin).sum())
     return float((1 + beyond) / (1 + defined.size))
+
+
+def holds_for(method: str) -> list[str]:
+    """Sentences on the items and countries that an interval takes as given, by its `method` (`eval.bootstrap`). A
+    single country is not told of: where none was asked about there is one.
+    """
+    parts = [] if method.startswith("no interval") else method.removeprefix("paired ").split("; ")
+    return [f"It holds for {part}." for part in parts if "as given" in part or part == "one item"]
 
 
 def smallest_detectable(low: float, high: float) -> float:
@@ -135,9 +190,11 @@ def decide(
     """
     bounds = "without an interval" if np.isnan(low) or np.isnan(high) else f"[{signed(low)}, {signed(high)}]"
     found = f"{signed(value)} {bounds}"
-    where = zone(low, high, hypothesis.margin)
-    if (p_equivalence > 0.025) if where == "same" else (p_holm > 0.05):
-        where = ""
+    where, p = zone(low, high, hypothesis.margin), ""
+    if where == "same" and p_equivalence > 0.025:
+        where, p = "", f"lies within the margin, but p of equivalence is {p_equivalence:.3f}, over 0.025"
+    elif where and where != "same" and p_holm > 0.05:
+        where, p = "", f"lies beyond the margin, but not after Holm's correction for all hypotheses (p {p_holm:.3f})"
     if no_verdict:
         word, sentence = "NO VERDICT", f"No verdict: {no_verdict}. The difference is {found}."
     elif np.isnan(low) or np.isnan(high):
@@ -146,10 +203,8 @@ def decide(
         word, sentence = "EQUIVALENT", f"The difference {found} lies within the margin of ±{hypothesis.margin:g}."
     elif where == "":
         least = hypothesis.margin + smallest_detectable(low, high)
-        word = "INCONCLUSIVE"
-        sentence = (
-            f"The difference {found} does not decide; one of {least:.3f} or more would have been found with 80% power."
-        )
+        undecided = f"does not decide; one of {least:.3f} or more would have been found with 80% power"
+        word, sentence = "INCONCLUSIVE", f"The difference {found} {p or undecided}."
     elif where == hypothesis.expect:
         word, sentence = (
             "SUPPORTED",

@@ -25,6 +25,7 @@ from eval.survey_scores import MODE
 DEMOGRAPHICS = ("age", "sex", "education")
 ROW = ("item", "country", *DEMOGRAPHICS)
 STRATUM_GROUPS = {"held_out": "all", "seen_items": "seen items", "later_wave": "later wave"}
+STRATUM_OF = {group: stratum for stratum, group in STRATUM_GROUPS.items()}
 
 
 def stratum_group(stratum: str) -> str:

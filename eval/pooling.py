@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
 from eval.bootstrap import Interval, mean_interval, percentile_interval
 from eval.cells import Arm
 from eval.outer_levels import Level, describe_levels, outer_noise
 from eval.records import PERSON, Estimate
-from eval.summaries import select, within_scale
+from eval.summaries import within_scale
 
 Key = tuple[str, str, str]
 
@@ -29,9 +28,9 @@ def pooled_estimates(
     cells = [[one for one in cell.estimates(audit) if keep(one)] for cell in arm.cells]
     if len(cells) == 1:
         return cells[0]
-    scores, levels = arm.scores(audit), levels_of(arm)
+    levels = levels_of(arm)
     return [
-        _from_scores(found, scores, audit, rng, draws) or mean_of_cells(found, levels, audit, rng, draws)
+        _from_scores(found, arm, audit, rng, draws) or mean_of_cells(found, levels, audit, rng, draws)
         for found in matched(cells).values()
     ]
 
@@ -70,14 +69,14 @@ def mean_of_cells(
 
 
 def _from_scores(
-    found: Sequence[Estimate], scores: pd.DataFrame, audit: str, rng: np.random.Generator, draws: int
+    found: Sequence[Estimate], arm: Arm, audit: str, rng: np.random.Generator, draws: int
 ) -> Estimate | None:
     """The estimate from the cells' unit scores; None where it is not their mean, or where units are persons, whose own
     intervals resample them.
     """
     first = found[0]
     try:
-        units = select(scores, first.name, first.condition, first.group)
+        units = arm.units(audit, first.name, first.condition, first.group)
     except ValueError:
         return None
     if units.empty or units["value"].isna().any() or (PERSON in units and (units[PERSON] != "").any()):

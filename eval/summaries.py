@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eval.bootstrap import DRAWS, FEWEST, Interval, clusters_worth, mean_interval
-from eval.panels import STRATUM_GROUPS, stratum_group
+from eval.panels import STRATUM_GROUPS, STRATUM_OF, stratum_group
 from eval.records import Estimate
 from eval.units import Units
 
@@ -23,7 +23,7 @@ SCALES = {
     ),
     **dict.fromkeys(("persona_distance", "language_distance", "position_effect"), (0.0, 1.0)),
     **dict.fromkeys(("accuracy_as_published", "one_minus_js_as_published", "emd_as_published"), (0.0, 1.0)),
-    **dict.fromkeys(("kl_people_model", "entropy"), (0.0, float("inf"))),
+    **dict.fromkeys(("kl_people_model", "kl_to_optimum", "entropy"), (0.0, float("inf"))),
     **dict.fromkeys(("unparsed_rate", "disclaimer_rate", "wording_diversity", "wording_distance"), (0.0, 1.0)),
     **dict.fromkeys(("effect_on_js_distance", "preferred_share", "order_effect"), (-1.0, 1.0)),
     "profile_match_as_published": (0.0, 1.0),
@@ -105,17 +105,34 @@ def within_scale(measure: str, interval: Interval, audit: str = "") -> Interval:
     return interval._replace(low=float(low), high=float(high))
 
 
+class Selection:
+    """`select` on one table of unit scores, many times: it is taken apart once."""
+
+    def __init__(self, scores: pd.DataFrame) -> None:
+        self._none = scores.iloc[:0]
+        self._parts = dict(iter(scores.groupby(["measure", "condition", "stratum"], sort=False)))
+        self._levels: dict[tuple[str, str, str], dict[str, pd.DataFrame]] = {}
+
+    def select(self, measure: str, condition: str, group: str) -> pd.DataFrame:
+        """The units of an estimate that `summarise` named so; empty where there are none. ValueError on an unknown
+        group form.
+        """
+        if (stratum := STRATUM_OF.get(group)) is not None:
+            return self._parts.get((measure, condition, stratum), self._none)
+        name, found, level = group.partition("=")
+        if not found or name not in LEVELS:
+            raise ValueError(
+                f"group must be {', '.join(STRATUM_GROUPS.values())} or LEVEL=value with LEVEL in {LEVELS}, "
+                f"got {group!r}"
+            )
+        if (key := (measure, condition, name)) not in self._levels:
+            whole = self._parts.get((measure, condition, "held_out"), self._none)
+            self._levels[key] = dict(iter(whole.groupby(name, sort=False)))
+        return self._levels[key].get(level, self._none)
+
+
 def select(scores: pd.DataFrame, measure: str, condition: str, group: str) -> pd.DataFrame:
-    """The units of an estimate that `summarise` named so; empty where there are none. ValueError on an unknown group
-    form.
-    """
-    part = scores[(scores["measure"] == measure) & (scores["condition"] == condition)]
-    stratum = {name: stratum for stratum, name in STRATUM_GROUPS.items()}.get(group)
-    if stratum is not None:
-        return part[part["stratum"] == stratum]
-    name, found, level = group.partition("=")
-    if not found or name not in LEVELS:
-        raise ValueError(
-            f"group must be {', '.join(STRATUM_GROUPS.values())} or LEVEL=value with LEVEL in {LEVELS}, got {group!r}"
-        )
-    return part[(part["stratum"] == "held_out") & (part[name] == level)]
+    """One selection from a table of unit scores, as `Selection.select`."""
+    return Selection(scores[(scores["measure"] == measure) & (scores["condition"] == condition)]).select(
+        measure, condition, group
+    )

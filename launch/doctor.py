@@ -136,8 +136,14 @@ def _configuration(overrides: Sequence[str], deep: bool, folders: Sequence[Path]
             survey = asked.cells[0]["survey"]
             yield from _people(survey)
             cells = plan_cells(asked, remembered(asked.runs / asked.name))
-            yield Finding("ok", "model", f"{asked.cells[0]['model']['source']} found")
-            check_cells(cells)
+            gone = {cell.arm: cell.missing for cell in cells if cell.missing}
+            for arm, why in gone.items():
+                yield Finding("warn", f"model of {arm}", why)
+            found = next((cell.config["model"]["source"] for cell in cells if not cell.missing), None)
+            if found is None:
+                raise ValueError("none of the models can be had")
+            yield Finding("ok", "model", f"{found} found" + (f", {len(gone)} missing" if gone else ""))
+            check_cells([cell for cell in cells if not cell.missing])
             yield Finding(
                 "ok", "configuration", f"{len(cells)} cells compose and build: {' '.join(overrides) or 'defaults'}"
             )

@@ -42,6 +42,13 @@ def weights_identity(model: Mapping[str, Any], memory: dict[str, Any]) -> str:
     return found
 
 
+def last_identity(model: Mapping[str, Any], memory: Mapping[str, Any]) -> str:
+    """The hash that a model had when it was last here, by `memory`: what was made of it then is still of that model.
+    "" where it never was.
+    """
+    return str((memory.get(digest(model)) or {}).get("hash", ""))
+
+
 def served_identity(cell: Mapping[str, Any]) -> str:
     """Name, address and revision of the served model that a cell's config asks; "" where its model has weights here."""
     model = cell["model"]

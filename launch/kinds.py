@@ -7,22 +7,30 @@ from typing import Any
 
 from launch.build import nearest
 
+EACH_SEEDS = "seeds"
+"""The value of `draws` with which every training seed has a data draw of its own, of the same number."""
 KINDS: Mapping[str, tuple[type, ...]] = {
     "runs": (str,),
     "name": (str, type(None)),
     "seeds": (list, type(None)),
-    "draws": (list, type(None)),
+    "draws": (list, str, type(None)),
     "audit_seed": (int,),
     "controls": (bool,),
     "audit_every": (int, type(None)),
     "snapshot_audits": (list, type(None)),
     "keep_snapshots": (bool,),
+    "keep_models": (bool,),
     "base_arm": (bool,),
     "parent": (str, type(None)),
     "arms": (dict, type(None)),
+    "models": (list, type(None)),
+    "missing_models": (str,),
     "hypotheses": (list, type(None)),
+    "questions": (list, type(None)),
+    "response_curves": (dict,),
     **dict.fromkeys(("budget", "model", "survey", "audit", "recipe", "adapter", "mixture", "prompt"), (dict,)),
 }
+MISSING_MODELS = ("error", "row")
 SURVEY_KINDS: Mapping[str, tuple[type, ...]] = {
     "blocks": (list,),
     "groups": (list,),
@@ -54,6 +62,10 @@ def check_kinds(head: Mapping[str, Any]) -> None:
         value = head["survey"].get(name, kinds[0]())
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(f"survey.{name} must be {WORDS[kinds[0]]}, got {value!r}")
+    if head["missing_models"] not in MISSING_MODELS:
+        raise ValueError(f"missing_models must be {' or '.join(MISSING_MODELS)}, got {head['missing_models']!r}")
+    if isinstance(head["draws"], str) and head["draws"] != EACH_SEEDS:
+        raise ValueError(f"draws must be a list, null or {EACH_SEEDS}, got {head['draws']!r}")
     for name in ("seeds", "draws"):
         if head[name] == []:
             raise ValueError(f"{name} is empty: expected at least one number, or null")

@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 
 
 def memory_lines(cells: Sequence[Cell]) -> list[str]:
-    """One line for each way in which the cells train: what a process will hold, and what this machine lacks for it.
+    """One line for each way in which the cells train: what a process will hold, and what this machine lacks for it; by
+    the first cell of each arm, as seeds and draws change little.
 
     The types are those that the configuration names, wherever it will run; `model.dtype` auto is what this machine has.
     """
     found: dict[str, list[str]] = {}
+    firsts: dict[str, Cell] = {}
     for cell in cells:
-        if trains(cell.config):
+        firsts.setdefault(cell.arm, cell)
+    for cell in firsts.values():
+        if trains(cell.config) and not cell.missing:
             lacking = ""
             try:
                 check_machine(cell.config)
             except ValueError as error:
                 lacking = f". NOT on this machine: {error}"
             found.setdefault(memory_line(cell.config, here=False) + lacking, []).append(cell.arm)
-    return [f"memory of {', '.join(dict.fromkeys(arms))}: {line}" for line, arms in found.items()]
+    return [f"memory of {', '.join(arms)}: {line}" for line, arms in found.items()]
 
 
 def memory_line(config: Mapping[str, Any], here: bool = True) -> str:

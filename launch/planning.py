@@ -20,7 +20,7 @@ from data.dilemmas.corpus import corpus_hash, load_dilemmas
 from data.files import digest, digest_files
 from data.preferences import files_of
 from launch.asked import UNTRAINED, Asked, plainly, trains
-from launch.cells import Cell, library_versions
+from launch.cells import MISSING, Cell, library_versions
 from launch.chains import (
     PARENT,
     PLACES,
@@ -38,14 +38,19 @@ from launch.chains import (
 from launch.heads import REWARD
 from launch.identities import served_identity
 from launch.judging import JUDGED, judge_model, judge_of
+from launch.weights import kept
 
 TRAINED_BY = ("recipe", "adapter", "mixture", "survey", "prompt", "budget", "gate", "seed", "draw")
 
 
-def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -> list[Cell]:
+def plan(
+    asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str], missing: Mapping[str, str] | None = None
+) -> list[Cell]:
     """The cells with their folders. `surveys` maps the digest of a survey node to the hash of its people, `weights`
     that of a model node, a judge's too, to the hash of its files (a served model has none: its name and address stand
-    there). Raises ValueError or FileNotFoundError where a cell cannot be built on what it names.
+    there), `missing` that of a model that cannot be had to the reason: nothing is known of its weights, and the folders
+    of its cells are no cells of any other model. Raises ValueError or FileNotFoundError where a cell cannot be built on
+    what it names.
     """
     versions, corpus = library_versions(), corpus_hash(load_dilemmas())
     folder = asked.runs / asked.name / "cells"
@@ -54,7 +59,8 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
     asked_again: dict[Any, Link] = {}  # by the key of a cell that trains nothing: whose variant it asks
     for asked_for in parents_first(sorted(asked.cells, key=lambda cell: not plainly(cell))):
         config, model = asked_for, asked_for["model"]
-        known = served_identity(config) or weights[digest(model)]
+        absent = (missing or {}).get(digest(model), "")
+        known = f"missing {model['source']}" if absent else served_identity(config) or weights[digest(model)]
         links = _links(config, known, asked.cells, planned, asked_again)
         facts: list[Any] = [known, model["dtype"], model.get("attention"), versions]
         training = [*facts, *_training(config, links, surveys[digest(config["survey"])])] if trains(config) else []
@@ -75,13 +81,19 @@ def plan(asked: Asked, surveys: Mapping[str, str], weights: Mapping[str, str]) -
         shared = [identity, surveys[digest(config["survey"])], corpus, config["audit_seed"], config["limit"]]
         shared += [config["survey"], config["prompt"], config["backend"], config["inference"]]
         keys = _keys(config, [*shared, config["controls"]], judging)
-        name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{identity[:8]}"
+        name = f"{config['arm']}--s{config['seed']}--d{config['draw']}--{MISSING if absent else identity[:8]}"
         places = {PLACES[knob]: place_of(link.cell, folder) for knob, link in links.items()}
+        for link in links.values():
+            if link.cell.folder.parent == folder and not kept(link.cell.config):
+                raise ValueError(
+                    f"keep_models=false removes the weights of arm {link.cell.arm} once it is audited, and arm "
+                    f"{config['arm']} is built on it: set keep_models=true"
+                )
         start = links[PARENT].cell if PARENT in links else None
         parent = {"name": model["name"], "source": model["source"], "weights": known}
         parent |= {"cell": places[PLACES[PARENT]]} if start else {}
         whole: dict[str, Any] = {"experiment": asked.name, **config, **places, "lineage": lineage(config, start)}
-        whole |= {"parent": parent, "identity": identity, "keys": keys}
+        whole |= {"parent": parent, "identity": identity, "keys": keys} | ({MISSING: absent} if absent else {})
         if trains(config) and config.get("audit_every"):
             asked_along = config["snapshot_audits"] or list(config["audit"])
             whole["snapshot_keys"] = {name: _keys(config, [*shared, False], judging)[name] for name in asked_along}

@@ -88,9 +88,9 @@ def check_places(found: Sequence[Place], shipped: Path) -> None:
 
 
 def listed(found: Sequence[Place]) -> Iterator[tuple[str, str]]:
-    """Of each place: what it is, and its members as they are asked for ("recipe=mine")."""
+    """Of each place: what it is, and its members as they are asked for ("recipe=mine", "+recipes=mine")."""
     for place in found:
-        members = ", ".join(name.replace("/", "=") for name in place.members)
+        members = ", ".join("+" * name.startswith("recipes/") + name.replace("/", "=") for name in place.members)
         yield place.path, members or "holds no member (recipe/NAME.yaml, mixture/NAME.yaml …)"
 
 

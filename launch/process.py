@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 from data.files import read_json
 from launch.asked import trains
+from launch.beside import relay
 from launch.build import build_as
 from launch.cells import read_cell
 from train.engines import Engine
@@ -41,19 +44,20 @@ ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": KEPT_BYTES, "MALLOC_MMAP_THRESHOLD_": KEP
 ACCELERATE_CONFIG = Path(__file__).with_name("accelerate.yaml")
 
 
-def run_worker(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
+def run_worker(cell: Path, stages: str, engine: Mapping[str, Any], name: str = "") -> int:
     """Run the worker on `stages` ("train,audit") of a cell and wait. Returns its exit code; ends it if interrupted.
 
-    Where the engine leaves its processes unfit for audits (`Engine.trains_apart`), training gets some of its own.
+    Where the engine leaves its processes unfit for audits (`Engine.trains_apart`), training gets some of its own. With
+    a `name` all that it prints goes to stderr in lines that begin with that.
     """
     if stages == "train,audit" and build_as(Engine, engine, "engine").trains_apart:
         found = read_cell(cell)
-        if trains(found.config) and "train" in found.lacks() and (code := _start(cell, "train", engine)):
+        if trains(found.config) and "train" in found.lacks() and (code := _start(cell, "train", engine, name)):
             return code
-    return _start(cell, stages, engine)
+    return _start(cell, stages, engine, name)
 
 
-def _start(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
+def _start(cell: Path, stages: str, engine: Mapping[str, Any], name: str) -> int:
     count = int(engine["processes"])
     threads = threads_for(engine["threads"], count)
     command = [sys.executable, "-m", "launch.launcher", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
@@ -70,11 +74,26 @@ def _start(cell: Path, stages: str, engine: Mapping[str, Any]) -> int:
     command += ["--main_process_port", "0", "--num_cpu_threads_per_process", str(threads)]
     command += ["--multi_gpu"] if count > 1 else []
     command += ["-m", "launch.worker", str(cell), "--stages", stages]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=worker_environment(threads), start_new_session=True)
+    environment = worker_environment(threads)
+    if count == 1 and engine["kind"] != "single":
+        environment |= alone()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if name else None,
+        stderr=subprocess.STDOUT if name else None,
+        env=environment,
+        start_new_session=True,
+    )
+    said = threading.Thread(target=relay, args=(process.stdout, name, sys.stderr), daemon=True) if name else None
     try:
+        if said:
+            said.start()
         return process.wait()
     finally:
         _end(process)
+        if said:
+            said.join(GRACE_SECONDS)
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -102,6 +121,15 @@ def worker_environment(threads: int) -> dict[str, str]:
     kept["TRL_EXPERIMENTAL_SILENCE"] = "1"
     kept["POLYPHONY_PARENT_HOLDS_STDIN"] = "1"
     return kept
+
+
+def alone() -> dict[str, str]:
+    """What a process must be told to be a group of one, in which DeepSpeed can move parts of a training to the CPU."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    return place | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
 def quiet_deepspeed() -> None:

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from data.manifest import read_manifest, update_manifest
 from data.snapshots import weights_of
 from launch.audits import AuditsError, audit_cell
-from launch.cells import Cell, audit_key
+from launch.cells import REMOVED, Cell, audit_key
 
 if TYPE_CHECKING:
     from eval.backends.sharing import Processes
-
-REMOVED = "removed"
 
 
 def audit_snapshots(cell: Cell, processes: Processes, collapsed: Mapping[str, Any] | None = None) -> None:

@@ -26,7 +26,7 @@ from data.records import AGE_BANDS, AnswerDistribution, Item, Survey
 from data.waves import years
 from eval.references import people_again
 from eval.report import wording
-from eval.report.svg import ARM_DARK, ARM_LIGHT
+from eval.report.palette import ARMS, theme
 
 FLOOR_DRAWS = 100
 RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
@@ -51,7 +51,7 @@ def render(survey: Survey, name: str, rng: np.random.Generator) -> str:
     )
     source = environment.loader.get_source  # type: ignore[union-attr]
     script = source(environment, "survey_page.js")[0]
-    sheets = _theme() + source(environment, "report.css")[0] + source(environment, "survey_page.css")[0]
+    sheets = theme() + source(environment, "report.css")[0] + source(environment, "survey_page.css")[0]
     environment.filters["count"] = wording.count
     by_item: dict[str, list[AnswerDistribution]] = {item.id: [] for item in survey.items}
     for d in survey.distributions:
@@ -169,20 +169,12 @@ def _hues(item: Item) -> list[str]:
     """A CSS colour an option: orange over grey to blue for a scale, the report's colours for nominal options."""
     count = len(item.options)
     if not item.ordered:
-        return [f"var(--arm-{1 + place % (len(ARM_LIGHT) - 1)})" for place in range(count)]
+        return [f"var(--arm-{1 + place % (len(ARMS) - 1)})" for place in range(count)]
     places = [place / (count - 1) for place in range(count)]
     return [
         f"color-mix(in oklab, var(--{end}) {round(abs(place - 0.5) * 200)}%, var(--middle))"
         for place, end in ((place, "low" if place < 0.5 else "high") for place in places)
     ]
-
-
-def _theme() -> str:
-    def variables(colours: Sequence[str]) -> str:
-        return "".join(f"--arm-{place}:{colour};" for place, colour in enumerate(colours))
-
-    dark = variables(ARM_DARK)
-    return f":root{{{variables(ARM_LIGHT)}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
 
 
 def _language(code: str) -> str:

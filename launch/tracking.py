@@ -1,7 +1,8 @@
 """Weights & Biases as a publisher of what the cells' files say. Files are the truth; off is a null object.
 
-One run a cell, grouped by experiment, with an id that depends on nothing but the two names: publishing again overwrites
-the same run. A run that is opened replays metrics.jsonl first, so a resumed training has its whole curve.
+One run a cell, grouped by run folder, with an id that depends on nothing but the two names: publishing again overwrites
+the same run. A run that is opened replays metrics.jsonl first, so a resumed training has its whole curve. What the
+cells say together is a run of its own (`launch.tracked_comparison`).
 """
 
 from __future__ import annotations
@@ -17,15 +18,21 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from data.files import digest, read_json
-from data.snapshots import weights_of
-from launch.artifacts import made_from, variant_artifact
-from launch.cells import Cell, read_cell, read_experiment
+from launch.artifacts import asked_of, audit_artifact, made_from, use, variant_artifact
+from launch.asked import trains
+from launch.cells import Cell, read_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_ROWS = 10_000
 MODES = ("auto", "online", "offline", "off")
+LONGEST_TAG = 64
+"""Characters that W&B allows in a tag."""
+COLLAPSED = "COLLAPSED"
+PLACES = {"WANDB_DATA_DIR": "staging", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
+"""Where W&B keeps what is on its way, by the variable that says so: in a run's folder, unless the user has said it."""
+GIVEN = PLACES.keys() & os.environ.keys()
 log = logging.getLogger("polyphony")
 
 
@@ -53,9 +60,8 @@ class WandbCell:
         self._cell = cell
         run = cell.folder.parent.parent
         config = {key: value for key, value in cell.config.items() if key not in ("tracker", "keys")}
-        self._run = _start(cell.config["tracker"], mode, run, cell.name, "cell", config)
-        self._mode = mode
-        for record in _metrics(cell.folder / "metrics.jsonl"):
+        self._run = start_run(cell.config["tracker"], mode, run, cell.name, "cell", config, tags_of(cell))
+        for record in read_metrics(cell.folder / "metrics.jsonl"):
             self.log(int(record.pop("step")), record)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -75,9 +81,12 @@ class WandbCell:
         """As `close`, but a failure is raised."""
         manifest = read_cell(self._cell.folder).manifest
         self._run.summary["state"] = manifest.get("state")
+        if manifest.get("collapsed"):
+            self._run.summary["collapsed"] = manifest["collapsed"]["reason"]
+            self._run.tags = (*(self._run.tags or ()), COLLAPSED)
         for path in sorted((self._cell.folder / "audits").glob("*/estimates.json")):
             self._audit(path.parent.name, read_json(path)["estimates"], path.with_name("items.parquet"))
-        self._variant(manifest)
+        self._lineage(manifest)
         self._run.finish()
 
     def _audit(self, audit: str, estimates: Sequence[Mapping[str, Any]], items: Path) -> None:
@@ -92,18 +101,23 @@ class WandbCell:
         tables = {f"{audit}/estimates": pd.DataFrame(estimates)}
         if items.exists():
             tables[f"{audit}/items"] = pd.read_parquet(items).head(TABLE_ROWS)
-        self._run.log({name: _table(frame) for name, frame in tables.items() if len(frame)})
+        self._run.log({name: table(frame) for name, frame in tables.items() if len(frame)})
 
-    def _variant(self, manifest: Mapping[str, Any]) -> None:
-        """The variant as an artifact that points to its folder (nothing is copied), made from its base or from the
-        variants of the cells that it is built on.
+    def _lineage(self, manifest: Mapping[str, Any]) -> None:
+        """The variant, made from its base or from the variants that it is built on, and the audits: artifacts that
+        point to the cell's files (`launch.artifacts`). A cell that trains nothing uses what it asks; in one that trains
+        both come out of one run, and the audits' metadata name the variant.
         """
-        if weights_of(self._cell.folder) is None:
-            return
-        if self._mode == "online":
-            for artifact in made_from(self._cell, manifest):
-                self._run.use_artifact(artifact)
-        self._run.log_artifact(variant_artifact(self._cell, manifest))
+        audited = audit_artifact(self._cell)
+        if trains(self._cell.config):
+            if manifest.get("hashes"):
+                for artifact in made_from(self._cell, manifest):
+                    use(self._run, artifact)
+                self._run.log_artifact(variant_artifact(self._cell, manifest))
+        elif audited:
+            use(self._run, asked_of(self._cell))
+        if audited:
+            self._run.log_artifact(audited)
 
 
 def open_tracker(cell: Cell, off: bool = False) -> Tracker:
@@ -112,45 +126,13 @@ def open_tracker(cell: Cell, off: bool = False) -> Tracker:
     return NoTracker() if mode == "off" else _opened(cell, mode)
 
 
-def publish(run: Path) -> tuple[int, bool]:
-    """Send (again) what the run's cells and comparison left, also of a run that was made with the tracker off.
-
-    Returns how many W&B runs were written, and whether they were sent (False: offline files only). Raises
-    FileNotFoundError where `run` is no run folder, OSError where the server that was wanted is out of reach.
-    """
-    _, cells = read_experiment(run)
-    wanted = _at_least_auto(cells[0]) == "online"
-    started = [cell for cell in cells if (cell.folder / "manifest.json").exists()]
-    for cell in started:
-        WandbCell(cell, _at_least_auto(cell)).send()
-    written = len(started) + publish_comparison(run, _at_least_auto(cells[0]))
-    if wanted and os.environ.get("WANDB_MODE") == "offline":
-        raise ConnectionError(f"{run}: W&B was out of reach; {written} runs were written offline and not sent")
-    return written, wanted
-
-
-def publish_comparison(run: Path, mode: str = "") -> int:
-    """Send the comparison as a run of its own. Returns 1, or 0 where the tracker is off or nothing was compared."""
-    experiment, cells = read_experiment(run)
-    tracker = cells[0].config["tracker"]
-    mode, path = mode or resolve_mode(tracker["mode"]), run / "comparison" / "summary.json"
-    if mode == "off" or not path.exists():
-        return 0
-    import pandas as pd
-    import wandb
-
-    summary = read_json(path)
-    sent = _start(tracker, mode, run, "comparison", "comparison", {"experiment": experiment["name"]})
-    for name in ("estimates", "comparisons", "verdicts"):
-        if summary.get(name):
-            sent.log({name: _table(pd.DataFrame(summary[name]).head(TABLE_ROWS))})
-    sent.summary["finding"] = "\n".join(summary.get("finding", []))
-    sent.summary["not_a_result"] = "\n".join(summary.get("not_a_result", []))
-    report = run / "comparison" / "report.html"
-    if report.exists():
-        sent.log({"report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)})
-    sent.finish()
-    return 1
+def tags_of(cell: Cell) -> list[str]:
+    """What W&B filters and groups runs by: `recipe:match`, `seed:0`, … and the tags of the model (`family:SmolLM2`)."""
+    chosen, model = cell.config["chosen"], cell.config["model"]
+    facts = {"experiment": cell.config["experiment"], "arm": cell.arm, "model": model["name"]}
+    facts |= {part: chosen[part] for part in ("recipe", "adapter", "mixture", "inference") if chosen.get(part)}
+    facts |= {"seed": cell.config["seed"], "draw": cell.config["draw"], **(model.get("tags") or {})}
+    return [f"{name}:{value}"[:LONGEST_TAG] for name, value in facts.items() if value is not None]
 
 
 def resolve_mode(mode: str) -> str:
@@ -176,13 +158,6 @@ def logged_in() -> bool:
         return False
 
 
-def _at_least_auto(cell: Cell) -> str:
-    """online, or offline where there is no login or W&B is off: what is to be published is at least written."""
-    mode = cell.config["tracker"]["mode"]
-    found = resolve_mode("auto" if mode == "off" else mode)
-    return "offline" if found == "off" else found
-
-
 def _opened(cell: Cell, mode: str) -> Tracker:
     try:
         return WandbCell(cell, mode)
@@ -192,14 +167,17 @@ def _opened(cell: Cell, mode: str) -> Tracker:
         return NoTracker()
 
 
-def _start(tracker: Mapping[str, Any], mode: str, run: Path, name: str, kind: str, config: Mapping[str, Any]) -> Any:
+def start_run(
+    tracker: Mapping[str, Any],
+    mode: str,
+    run: Path,
+    name: str,
+    kind: str,
+    config: Mapping[str, Any],
+    tags: Sequence[str] = (),
+) -> Any:
     """A new W&B run with its files under the run folder; offline with one message where the server is out of reach."""
-    for variable, place in (
-        ("WANDB_DATA_DIR", "staging"),
-        ("WANDB_CACHE_DIR", "cache"),
-        ("WANDB_ARTIFACT_DIR", "artifacts"),
-    ):
-        os.environ.setdefault(variable, str(run / "wandb" / place))
+    os.environ.update({name: str(run / "wandb" / place) for name, place in PLACES.items() if name not in GIVEN})
     import wandb
 
     def begin(mode: str) -> Any:
@@ -209,6 +187,7 @@ def _start(tracker: Mapping[str, Any], mode: str, run: Path, name: str, kind: st
             group=run.name,
             job_type=kind,
             name=name,
+            tags=list(dict.fromkeys(tags)),
             id=digest([run.name, name])[:16],
             dir=run,
             config=dict(config),
@@ -235,14 +214,17 @@ def _start(tracker: Mapping[str, Any], mode: str, run: Path, name: str, kind: st
         return begin("offline")
 
 
-def _table(frame: pd.DataFrame) -> Any:
+def table(frame: pd.DataFrame) -> Any:
     """A W&B table; lists and arrays become JSON text, which every viewer shows."""
+    import pandas as pd
     import wandb
 
     plain = frame.copy()
     for name in plain.columns:
-        if plain[name].dtype == object or str(plain[name].dtype) not in ("float64", "float32", "int64", "bool"):
-            plain[name] = [_cell_text(value) for value in plain[name]]
+        if str(plain[name].dtype) in ("float64", "float32", "int64", "bool"):
+            continue
+        numbers = all(one is None or type(one) in (int, float) for one in plain[name])
+        plain[name] = pd.to_numeric(plain[name]) if numbers else [_cell_text(value) for value in plain[name]]
     return wandb.Table(dataframe=plain)
 
 
@@ -252,7 +234,7 @@ def _cell_text(value: Any) -> str:
     return json.dumps(value.tolist() if hasattr(value, "tolist") else value, default=str)
 
 
-def _metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps; a last line torn by a kill is left out."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -35,6 +35,7 @@ from launch.process import last_error, quiet_deepspeed
 from launch.snapshots import audit_snapshots, let_go
 from launch.starts import on_its_parents
 from launch.tracking import Tracker, open_tracker
+from launch.weights import begin_anew, remove_weights
 
 if TYPE_CHECKING:
     from eval.backends.sharing import Processes
@@ -88,6 +89,7 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
             cell = processes.from_main("parents", partial(on_its_parents, cell, lacking))
             if "train" in stages and "train" in lacking:
                 log.info("training")
+                processes.from_main("anew", partial(begin_anew, cell))
                 _train(cell, tracker)
                 let_go()
                 _mark(cell, processes, state="trained", trained=True, error=None)
@@ -98,6 +100,7 @@ def _work(cell: Cell, stages: list[str], processes: Processes) -> int:
                 audit_cell(cell, processes, collapsed)
                 let_go()
                 audit_snapshots(cell, processes, collapsed)
+                processes.from_main("weights", partial(remove_weights, cell))
                 _mark(cell, processes, state="done", error=None)
         finally:
             tracker.close()

@@ -25,7 +25,8 @@ class Engine:
 
     `gradient_checkpointing` computes each layer again in the backward pass instead of keeping its activations.
     `offload_optimizer` (zero2, zero3) keeps optimiser states, `offload_parameters` (zero3, fsdp2) weights in the
-    memory of the CPU; with fsdp2 the second means both.
+    memory of the CPU; with fsdp2 the second means both. With one of them a single process can train what one GPU
+    cannot hold.
     """
 
     kind: str = "single"
@@ -38,10 +39,12 @@ class Engine:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"engine.kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
-        if self.processes < 1 or (self.kind == "single") != (self.processes == 1):
+        offloads = self.stage is not None and (self.offload_optimizer or self.offload_parameters)
+        alone, several = self.kind == "single" or offloads, self.kind != "single"
+        if self.processes < 1 or not (alone if self.processes == 1 else several):
             raise ValueError(
-                f"engine: kind single means one process and {', '.join(KINDS[1:])} several, "
-                f"got kind {self.kind} and {self.processes} processes"
+                f"engine: kind single means one process and {', '.join(KINDS[1:])} several (one will do for zero2 and "
+                f"zero3 that offload something), got kind {self.kind} and {self.processes} processes"
             )
         if self.offload_optimizer and self.stage is None:
             raise ValueError(f"engine.offload_optimizer needs kind zero2 or zero3, got {self.kind}")

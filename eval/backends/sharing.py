@@ -89,8 +89,8 @@ def current() -> Processes:
 
 
 def join() -> Processes:
-    """Join the processes that the launcher started with this one (nothing to do where it is alone)."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """Join the processes that the launcher started with this one (nothing to do where it started no group)."""
+    if "WORLD_SIZE" in os.environ:
         from accelerate import PartialState
 
         PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)

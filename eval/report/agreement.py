@@ -68,7 +68,7 @@ def _figure(
         dot(_source(row), summary.series(row["arm"]), row["arm"], _estimate(row), False)
         for source in _sources(rows)
         for row in rows
-        if _source(row) == source and row["arm"] in summary.arm
+        if _source(row) == source and row["arm"] in summary.drawn
     ]
     if not points:
         return None

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from eval.report import figures, tables, wording
-from eval.report.blocks import Panel, dot, slugged
+from eval.report.blocks import Panel, dot, slugged, spoken
 from eval.report.summary import Summary
 from eval.report.tables import Table
 
@@ -73,7 +73,7 @@ def _journeys(svgs: dict[str, str], summary: Summary, audit: str) -> list[Panel]
     }
     every = [value for values in by_arm.values() for value in values.values()] + list(floor.values())
     panels = []
-    for arm in summary.arms:
+    for arm in summary.drawn:
         both = sorted(set(by_arm.get(arm, {})) & set(by_arm.get(summary.base, {})))
         if arm == summary.base or not both:
             continue
@@ -98,6 +98,7 @@ def _journeys(svgs: dict[str, str], summary: Summary, audit: str) -> list[Panel]
                 arm,
                 f"{nearer} of {len(both)} countries come closer to their people by their point estimates. "
                 f"Hollow: {summary.base}; filled: {arm}.{floors}",
+                summary.series(arm),
             )
         )
     return panels
@@ -115,7 +116,7 @@ def _by_group(svgs: dict[str, str], summary: Summary, audit: str, name: str, kin
     points = [
         dot(wording.plain_name(level.partition("=")[2]), summary.series(arm), arm, found, words.share)
         for level in (levels if kind == "value" else sorted(levels))
-        for arm in summary.arms
+        for arm in summary.drawn
         if condition is not None
         and (found := summary.get(arm, audit, name, level, condition))
         and math.isfinite(found.value)
@@ -126,7 +127,7 @@ def _by_group(svgs: dict[str, str], summary: Summary, audit: str, name: str, kin
     svgs[slug] = figures.dots(
         slug,
         f"{words.title} by {kind}",
-        "; ".join(p.tip for p in points),
+        spoken(p.tip for p in points),
         points,
         target=words.target,
         share=words.share,
@@ -142,7 +143,7 @@ def _by_condition(svgs: dict[str, str], summary: Summary, audit: str, name: str,
     points = [
         dot(wording.condition(condition.removeprefix(wording.TRAINING)), summary.series(arm), arm, found, words.share)
         for condition in asked
-        for arm in summary.arms
+        for arm in summary.drawn
         if (found := summary.get(arm, audit, name, "all", condition)) and math.isfinite(found.value)
     ]
     if len(asked) < 2 - drift or not points:
@@ -151,7 +152,7 @@ def _by_condition(svgs: dict[str, str], summary: Summary, audit: str, name: str,
     references = {wording.condition(k): e.value for k, e in plain_references.items()}
     slug = slugged(audit, name, "training" if drift else "conditions")
     svgs[slug] = figures.dots(
-        slug, words.title, "; ".join(p.tip for p in points), points, references=references, share=words.share
+        slug, words.title, spoken(p.tip for p in points), points, references=references, share=words.share
     )
     plain = "Each trained arm against its base, both asked alike." if drift else words.plain
     return Panel(slug, words.title, f"{plain} {words.direction[:1].upper()}{words.direction[1:]}.")
@@ -169,11 +170,11 @@ def _similarity(svgs: dict[str, str], summary: Summary, audit: str, most: int = 
     points = [
         dot(wording.country(group.partition("=")[2]), summary.series(one), one, found, False)
         for group in nearest
-        for one in summary.arms
+        for one in summary.drawn
         if (found := summary.get(one, audit, name, group, "none")) and math.isfinite(found.value)
     ]
     slug = slugged(audit, name)
-    svgs[slug] = figures.dots(slug, "Similarity without a persona", "; ".join(p.tip for p in points), points)
+    svgs[slug] = figures.dots(slug, "Similarity without a persona", spoken(p.tip for p in points), points)
     which = (
         f"the {len(nearest)} of {len(own)} countries nearest to {arm}" if len(own) > most else f"in the order of {arm}"
     )
@@ -187,7 +188,7 @@ def forest(svgs: dict[str, str], summary: Summary, audit: str, name: str, prefix
         return None
     words = wording.measure(name, audit)
     points = [
-        dot(arm, summary.series(arm), arm, found, words.share)
+        dot(summary.label(arm), summary.series(arm), arm, found, words.share)
         for arm in summary.arms
         if (found := summary.get(arm, audit, name, "all", condition)) and math.isfinite(found.value)
     ]
@@ -201,7 +202,7 @@ def forest(svgs: dict[str, str], summary: Summary, audit: str, name: str, prefix
         if summary.base and condition != without and (plain := summary.get(summary.base, audit, name, "all", without)):
             references[f"{summary.base}, {wording.condition(without).split(',')[0]}"] = plain.value
     title = f"{words.title}, {wording.condition(condition)}"
-    described = "; ".join(point.tip for point in points)
+    described = spoken(point.tip for point in points)
     slug = slugged(prefix, audit, name)
     svgs[slug] = figures.dots(
         slug, title, described, points, references=references, target=words.target, share=words.share, one_row_each=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eval.records import Estimate
@@ -13,17 +14,20 @@ from eval.report.wording import number
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A drawn figure: its file name, and the words above and below it."""
+    """A drawn figure: its file name, and the words above and below it. `series` where it is one arm's alone, so that
+    hiding the arm hides all of it.
+    """
 
     name: str
     heading: str
     caption: str
+    series: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """One subject of a section: an introduction and, each in a line of its own, `points`. `folded` blocks are closed
-    until the reader opens them.
+    until the reader opens them; `legend` False where the panels name their arms themselves.
     """
 
     heading: str
@@ -32,6 +36,12 @@ class Block:
     panels: tuple[Panel, ...] = ()
     folded: bool = False
     points: tuple[str, ...] = ()
+    legend: bool = True
+
+
+def spoken(tips: Iterable[str]) -> str:
+    """What a figure shows, for who does not see it: its tips without n and method, which the tables have."""
+    return "; ".join(text.partition(" (n = ")[0] for text in tips)
 
 
 def tip(arm: str, estimate: Estimate, share: bool) -> str:

@@ -18,7 +18,7 @@ from eval.report.blocks import Block
 from eval.report.evidence import Cell as Folder
 from eval.report.evidence import read_items
 from eval.report.summary import Summary
-from eval.report.tables import Cell, Column, Row, Table, arm_cell, estimate_cell, words
+from eval.report.tables import Cell, Column, Row, Table, arm_cell, arm_columns, estimate_cell, words
 
 AUDIT = "def"
 GROUPS = "participants:groups"
@@ -141,7 +141,7 @@ def _ablations(summary: Summary) -> Block | None:
     asked = [name for name in ABLATIONS if name in there]
     if not asked:
         return None
-    columns = (Column("Without", numeric=False), Column("Measure", numeric=False), *map(Column, summary.arms))
+    columns = (Column("Without", numeric=False), Column("Measure", numeric=False), *arm_columns(summary))
     rows = []
     for ablation in asked:
         for name in ("js_distance", "response_diversity"):

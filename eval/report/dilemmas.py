@@ -15,10 +15,10 @@ from eval.dilemmas.measures import flips, preferences
 from eval.dilemmas.questions import ALONE, NEUTRAL, REPEAT
 from eval.dilemmas.scores import BY_CHANCE, numbered
 from eval.report import evidence, wording
-from eval.report.blocks import Block, Panel, slugged, tip
+from eval.report.blocks import Block, Panel, slugged, spoken, tip
 from eval.report.lines import Moment, lines
 from eval.report.summary import Summary
-from eval.report.tables import Cell, Column, Row, Table, estimate_cell, plain_table, words
+from eval.report.tables import Cell, Column, Row, Table, arm_columns, estimate_cell, plain_table, words
 
 AUDIT = "edc"
 EXAMPLES = 3
@@ -83,7 +83,7 @@ def _length(summary: Summary, svgs: dict[str, str]) -> Block | None:
     for name in ("js_distance", "flip_rate"):
         measure = wording.measure(name, AUDIT)
         paths: dict[int, list[Moment]] = {}
-        for arm in summary.arms:
+        for arm in summary.drawn:
             series = summary.series(arm)
             path = [Moment(0, series, 0.0, math.nan, math.nan, f"{arm}: asked plainly, 0 by definition")]
             for turns, condition in lengths.items():
@@ -96,7 +96,7 @@ def _length(summary: Summary, svgs: dict[str, str]) -> Block | None:
         if not paths:
             continue
         slug = slugged(AUDIT, name, "length")
-        described = "; ".join(moment.tip for path in paths.values() for moment in path)
+        described = spoken(moment.tip for path in paths.values() for moment in path)
         title = f"{measure.title} by length of the dialogue"
         svgs[slug] = lines(
             slug, title, described, paths, axis="exchanges of small talk before the question", share=measure.share
@@ -130,7 +130,7 @@ def _priorities(summary: Summary) -> Block | None:
             if any(found):
                 cells = [estimate_cell(one, key, share) for one, key in zip(found, keys, strict=True)]
                 rows.append(Row((words(wording.plain_name(level)), *cells)))
-        columns = (Column(kind.capitalize(), numeric=False), *map(Column, summary.arms))
+        columns = (Column(kind.capitalize(), numeric=False), *arm_columns(summary))
         tables.append(Table(f"{caption}, {wording.condition(condition)}", columns, tuple(rows)))
     if not tables:
         return None

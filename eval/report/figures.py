@@ -11,10 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from eval.report import wording
-from eval.report.svg import INK, MUTED, PAPER, RULE, arm_colour, marker, new_figure, style, to_svg
+from eval.report.svg import INK, MUTED, PAPER, RULE, arm_colour, arm_ink, marker, new_figure, style, to_svg
 
 WIDTH = 3.9
 LEAST_SPAN = 0.02
@@ -56,7 +57,11 @@ def dots(
     share: bool = False,
     one_row_each: bool = False,
 ) -> str:
-    """Rows from top to bottom in order of first appearance, then one for each reference; series are dodged in a row."""
+    """Rows from top to bottom in order of first appearance, then one for each reference; series are dodged in a row.
+
+    Where each series has one row of its own, the page can hide a row and close the gap: `data-rows` and `data-pitch` on
+    the figure say which series stand in its rows and how far apart these are, in its own units.
+    """
     rows = list(dict.fromkeys(point.row for point in points))
     known = {row: value for row, value in (references or {}).items() if math.isfinite(value)}
     series = sorted({point.series for point in points})
@@ -97,7 +102,15 @@ def dots(
         bottom = max([(len(rows) - 0.5) * pitch + 0.02, *(y_of[row] + 0.14 for row in known)])
         axes.set_ylim(bottom, -pitch / 2 - 0.02)
         _value_axis(axes, axis, share)
-        return to_svg(figure, name, title, description, tips)
+        if not one_row_each:
+            return to_svg(figure, name, title, description, tips)
+        owner = {point.row: point.series for point in points}
+        for label, row in zip(axes.get_yticklabels(), rows, strict=False):
+            label.set_color(arm_ink(owner[row]))
+        figure.draw_without_rendering()
+        shown = axes.get_position().height * height * 72 / (bottom + pitch / 2 + 0.02)
+        collapse = {"data-rows": " ".join(str(owner[row]) for row in rows), "data-pitch": f"{shown * pitch:.2f}"}
+        return to_svg(figure, name, title, description, tips, collapse)
 
 
 def _short(text: str, most: int = 32) -> str:
@@ -244,6 +257,22 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
 
 
+POINTS = 120
+"""A training curve is drawn with at most so many points: a longer one as the means of equal parts."""
+
+
+def thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """At most POINTS points, each the mean of as many neighbours; the curve itself where it has no more. NaN is left
+    out of a mean, and is one where there is nothing else.
+    """
+    if len(steps) <= POINTS:
+        return list(steps), list(values)
+    parts = [(np.asarray(one, dtype=np.float64)) for one in (steps, values)]
+    xs, ys = (np.array_split(one, POINTS) for one in parts)
+    means = [float(np.mean(part[np.isfinite(part)])) if np.isfinite(part).any() else math.nan for part in ys]
+    return [float(part.mean()) for part in xs], means
+
+
 def curves(
     name: str,
     title: str,
@@ -251,17 +280,16 @@ def curves(
     lines: Mapping[str, tuple[int, Sequence[float], Sequence[float]]],
     axis: str,
 ) -> str:
-    """Lines over optimiser steps: `lines` maps a label to (series, steps, values); each is named at its end by the
-    legend.
+    """Lines over optimiser steps: `lines` maps a label to (series, steps, values). A long curve is thinned, see
+    `thinned`.
     """
     with style():
         figure = new_figure(WIDTH, 2.4)
         axes = figure.subplots()
-        seen: set[int] = set()
-        for label, (series, steps, values) in lines.items():
-            axes.plot(steps, values, color=arm_colour(series), marker=marker(series), markersize=2.5, linewidth=1.1,
-                      label=None if series in seen else label)  # fmt: skip
-            seen.add(series)
+        for series, steps, values in lines.values():
+            x, y = thinned(steps, values)
+            size = 2.5 if len(x) <= POINTS / 2 and len(lines) == 1 else 0
+            axes.plot(x, y, color=arm_colour(series), marker=marker(series), markersize=size, linewidth=1.1)
         axes.grid(color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel("optimiser step")

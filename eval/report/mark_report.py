@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from eval.report import evidence, wording
 from eval.report.blocks import Block
 from eval.report.summary import Summary
-from eval.report.tables import Cell, Column, Row, Table, estimate_cell
+from eval.report.tables import Cell, Column, Row, Table, arm_columns, estimate_cell
 
 _CHECKS = (
     ("Stress: some fact stands out", "stage_validity", "S1 stress", "share of people; 100% is best"),
@@ -92,7 +92,7 @@ def _tables(
     for caption, rows in parts:
         made = [row for title, name, condition, hint in rows if (row := _row(summary, title, name, condition, hint))]
         if made:
-            columns = (Column(head.capitalize(), numeric=False), *map(Column, summary.arms))
+            columns = (Column(head.capitalize(), numeric=False), *arm_columns(summary))
             found.append(Table(caption, columns, tuple(made)))
     return tuple(found)
 
@@ -110,6 +110,6 @@ def _row(summary: Summary, title: str, name: str, condition: str, hint: str, gro
 def _types(summary: Summary) -> tuple[Table, ...]:
     groups = sorted(group for group in summary.values("mark", "group", name="type_share") if group.startswith("type="))
     rows = [_row(summary, group.removeprefix("type="), "type_share", "S2 type", "", group) for group in groups]
-    columns = (Column("Type", numeric=False), *map(Column, summary.arms))
+    columns = (Column("Type", numeric=False), *arm_columns(summary))
     made = tuple(row for row in rows if row)
     return (Table("Types", columns, made),) if made else ()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from data.files import write_text
-from eval.report import evidence, sections, wording
-from eval.report.summary import Summary
-from eval.report.svg import ARM_DARK, ARM_LIGHT, SIGNS, hue, inline, standalone
+from eval.report import evidence, sections, tables, wording
+from eval.report.numbers import Numbers, packed
+from eval.report.palette import hue, theme
+from eval.report.strip import strip
+from eval.report.summary import Summary, as_float
+from eval.report.svg import SIGNS, inline, standalone
+from eval.report.wording import DASH
+
+CHOICES = 12
 
 
 def write_report(comparison: Path, runs: Path | None = None) -> Path:
@@ -49,46 +53,42 @@ def render(summary: Summary, drawn: sections.Sections) -> str:
         lstrip_blocks=True,
     )
     source = environment.loader.get_source  # type: ignore[union-attr]
-    script = source(environment, "report.js")[0]
-    sheet = source(environment, "report.css")[0]
+    script = source(environment, "report.js")[0] + source(environment, "browse.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.filters |= {"number": wording.number, "count": wording.count, "country": wording.country}
+    environment.filters |= {
+        "number": wording.number,
+        "count": wording.count,
+        "country": wording.country,
+        "readable": tables.readable,
+        "clipped": wording.clipped,
+    }
+    embedded = Numbers(summary)
     return environment.get_template("report.html.j2").render(
         summary=summary,
         raw=summary.raw,
         drawn=drawn,
         figure={name: Markup(inline(svg)) for name, svg in drawn.svgs.items()},
-        legend=[(arm, SIGNS[summary.series(arm) % len(SIGNS)], hue(summary.series(arm))) for arm in summary.arms],
-        css=Markup(_theme() + sheet),
+        strip=lambda *ends: Markup(strip(*(as_float(end) for end in ends))),
+        legend=[(arm, SIGNS[summary.series(arm) % len(SIGNS)], summary.series(arm)) for arm in summary.arms],
+        css=Markup(theme() + source(environment, "report.css")[0]),
         script=Markup(script),
         script_hash=digest,
-        numbers=numbers(summary),
+        numbers=embedded,
+        hues={arm: hue(summary.series(arm)) for arm in summary.arms},
+        factors=factors(summary),
+        packed=packed,
         hue=hue,
         wording=wording,
     )
 
 
-def numbers(summary: Summary) -> dict[str, Any]:
-    """Every estimate for the page's browser of all numbers: rows of indices into `strings` and plain numbers (null:
-    NaN).
+def factors(summary: Summary) -> dict[str, dict[str, list[str]]]:
+    """What arms differ in, for the page's filter: part → value → arms. Parts in which all are alike are left out, and
+    those of too many values to choose from.
     """
-    strings: dict[str, int] = {}
-
-    def index(text: Any) -> int:
-        return strings.setdefault(str(text), len(strings))
-
-    rows = []
-    for row in summary.raw["estimates"]:
-        texts = [index(row[name]) for name in ("arm", "audit", "name", "group", "condition")]
-        rows.append(
-            [*texts, row.get("value"), row.get("low"), row.get("high"), row.get("n"), index(row.get("method", ""))]
-        )
-    return {"strings": list(strings), "rows": rows}
-
-
-def _theme() -> str:
-    def variables(colours: Mapping[int, str]) -> str:
-        return "".join(f"--arm-{index}:{colour};" for index, colour in colours.items())
-
-    light, dark = (variables(dict(enumerate(colours))) for colours in (ARM_LIGHT, ARM_DARK))
-    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, arm in summary.arm.items():
+        parts = {part: arm.get(part) for part in ("recipe", "adapter", "mixture", "inference")}
+        for part, value in {**parts, **(arm.get("tags") or {})}.items():
+            found.setdefault(part, {}).setdefault(DASH if value is None else str(value), []).append(name)
+    return {part: values for part, values in found.items() if 1 < len(values) <= CHOICES}

@@ -1,147 +1,135 @@
 "use strict";
-for (const table of document.querySelectorAll("table.sortable")) {
-  table.querySelectorAll("thead button").forEach((button, column) => button.addEventListener("click", () => {
+// What the page does with what stands on it: theme, arms shown or hidden, tables sorted, numbers said when pointed at.
+const root = document.documentElement, every = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+const theme = document.getElementById("theme");
+const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+const nameTheme = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
+theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; nameTheme(); });
+theme.hidden = false;
+theme.setAttribute("aria-label", "Change between light and dark");
+nameTheme();
+
+let cellTip = () => "", cellValue = () => null;
+for (const table of every("table.sortable")) {
+  every("thead button", table).forEach((button, column) => button.addEventListener("click", () => {
     const head = button.parentElement, up = head.ariaSort !== "ascending", body = table.tBodies[0];
-    table.querySelectorAll("thead th").forEach((th) => { th.ariaSort = null; });
+    every("thead th", table).forEach((th) => { th.ariaSort = null; });
     head.ariaSort = up ? "ascending" : "descending";
-    const value = (row) => row.cells[column].dataset.sort ?? (head.classList.contains("n") ? null : row.cells[column].textContent);
+    const value = (row) => {
+      const cell = row.cells[column];
+      if (cell.dataset.e) return cellValue(cell);
+      return cell.dataset.sort ?? (head.classList.contains("n") ? null : cell.textContent);
+    };
     const order = (a, b) => {
       const x = value(a), y = value(b);
       if (x === null || y === null) return (x === null) - (y === null);
-      const gap = isNaN(x) || isNaN(y) ? x.localeCompare(y) : x - y;
+      const gap = isNaN(x) || isNaN(y) ? `${x}`.localeCompare(`${y}`) : x - y;
       return up ? gap : -gap;
     };
     body.append(...[...body.rows].sort(order));
   }));
 }
-const make = (tag, parent, text = "", kind = "") => {
-  const node = document.createElement(tag);
-  node.textContent = text;
-  if (kind) node.className = kind;
-  parent?.append(node);
-  return node;
+
+// Whatever is an arm's has the class s0, s1 …: one sheet hides it everywhere.
+const panel = document.getElementById("arms"), boxes = every("input[data-arm]", panel), levels = every("input[data-of]", panel);
+const sheet = document.head.appendChild(document.createElement("style"));
+const hidden = () => {
+  const out = new Set(levels.filter((box) => !box.checked).flatMap((box) => box.dataset.of.trim().split(" ")));
+  boxes.filter((box) => !box.checked).forEach((box) => out.add(box.dataset.arm));
+  return out;
 };
-const words = (input) => input.value.toLowerCase().split(/\s+/).filter(Boolean);
-const evidence = document.getElementById("trace-data");
-if (evidence) {
-  const PAGE = 50, get = (id) => document.getElementById(id);
-  const { people, legend } = JSON.parse(evidence.textContent);
-  const colour = Object.fromEntries(legend.map(([arm, , number]) => [arm, number]));
-  const [search, country, right, arm] = ["search", "trace-country", "trace-right", "trace-arm"].map(get);
-  const decisions = (trace) => trace.questions.flatMap((q) => q.decisions.map((d) => ({ ...d, right: d.answer === q.own })));
-  const arms = [...new Set(people.flatMap((trace) => decisions(trace).map((d) => d.arm)))];
-  const fill = (select, values) => values.forEach((value) => { make("option", select, value).value = value; });
-  fill(country, [...new Set(people.map((trace) => trace.country))].sort());
-  fill(arm, arms);
-  const written = (value) => typeof value === "string" ? value : value && typeof value === "object" ? Object.values(value).map(written).join(" ") : "";
-  const texts = new Map();
-  const text = (trace) => {
-    const said = (q) => [q.text, q.options[q.own], q.decisions.map((d) => [d, q.options[d.answer]])];
-    if (!texts.has(trace)) texts.set(trace, written({ ...trace, questions: trace.questions.map(said) }).toLowerCase());
-    return texts.get(trace);
-  };
-  const wanted = (trace) => {
-    if (country.value && trace.country !== country.value) return false;
-    const mine = decisions(trace).filter((d) => !arm.value || d.arm === arm.value);
-    if (!mine.length) return false;
-    if (right.value === "right" && !mine.some((d) => d.right)) return false;
-    if (right.value === "wrong" && mine.every((d) => d.right)) return false;
-    const other = (q) => {
-      const of = q.decisions.find((d) => d.arm === arm.value)?.answer;
-      return new Set(q.decisions.map((d) => d.answer)).size > 1 && (!arm.value || q.decisions.some((d) => d.answer !== of));
-    };
-    if (right.value === "differ" && !trace.questions.some(other)) return false;
-    return words(search).every((word) => text(trace).includes(word));
-  };
-  const tick = (question, answer) => `${question.options[answer]} ${answer === question.own ? "✓" : "✗"}`;
-  const voice = (cell, question, [code, rank, weight, stressed, revised, first, answer, reason, check, revision]) => {
-    const state = (stressed ? ", under stress" : "") + (revised ? ", revised" : "");
-    const moved = revised && first !== answer ? `${question.options[first]} → ` : "";
-    make("div", cell, `${code} ${rank}${state}, ${weight.toFixed(2)} → ${moved}${question.options[answer] ?? "?"}`);
-    if (reason) make("small", cell, reason);
-    if (check) make("small", cell, `check: ${check}`);
-    if (revision) make("small", cell, `revised: ${revision}`);
-  };
-  const decision = (body, question, mind, d) => {
-    const row = body.insertRow(), head = make("th", row);
-    head.scope = "row";
-    make("i", head, "", `key arm-${colour[d.arm]}`);
-    head.append(d.arm);
-    const answer = make("td", row, tick(question, d.answer));
-    make("small", answer, `${(100 * d.share).toFixed(0)}% of the vote`);
-    if (d.plain !== null) make("small", answer, `without stages: ${tick(question, d.plain)}`);
-    if (d.concluded && d.concluded !== question.options[d.answer]) make("small", answer, `concluded itself: ${d.concluded}`);
-    const type = make("td", row, mind.type);
-    if (mind.why) make("small", type, mind.why);
-    const voices = make("td", row), stress = make("td", row);
-    d.voices.forEach((one) => voice(voices, question, one));
-    mind.stress.forEach(([fact, level, kept, reason]) => {
-      make(kept ? "b" : "span", make("div", stress), `${fact} ${level}`);
-      if (reason) make("small", stress, reason);
-    });
-    if (!d.explanation) return;
-    const said = body.insertRow().insertCell();
-    said.colSpan = 5;
-    said.className = "said";
-    said.textContent = d.explanation;
-    if (d.cited.length) make("small", said, `named first: ${d.cited.join(" and ")}`);
-  };
-  const open = (box, trace) => trace.questions.forEach((question) => {
-    const line = make("p", box);
-    make("b", line, question.text);
-    line.append(` The person answered “${question.options[question.own]}”.`);
-    const table = make("table", make("div", box, "", "scroll")), top = table.createTHead().insertRow();
-    for (const title of ["Arm", "Answer", "Type", "Functions, weight → answer", "Stress of features (kept ones bold)"]) make("th", top, title).scope = "col";
-    const body = table.createTBody();
-    question.decisions.forEach((d) => decision(body, question, trace.minds[d.arm], d));
-  });
-  const entry = (trace) => {
-    const box = make("details", null, "", "trace"), line = make("summary", box);
-    make("b", line, trace.person);
-    make("span", line, [trace.country, ...trace.facts].join(", "));
-    const all = decisions(trace), score = (name) => all.filter((d) => d.arm === name);
-    make("span", line, arms.filter((name) => score(name).length).map((name) => `${name} ${score(name).filter((d) => d.right).length}/${score(name).length}`).join(" · "));
-    box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) open(box, trace); });
-    return box;
-  };
-  let found = [], shown = 0;
-  const more = () => {
-    get("people").append(...found.slice(shown, shown + PAGE).map(entry));
-    shown = Math.min(shown + PAGE, found.length);
-    get("trace-more").hidden = shown === found.length;
-    get("found").textContent = `${found.length} of ${people.length} people` + (shown < found.length ? `, first ${shown} listed` : "");
-  };
-  const browse = () => {
-    found = people.filter(wanted);
-    shown = 0;
-    get("people").replaceChildren();
-    more();
-  };
-  search.addEventListener("input", browse);
-  for (const select of [country, right, arm]) select.addEventListener("change", browse);
-  get("trace-more").addEventListener("click", more);
-  browse();
+const hiddenArms = () => { const out = hidden(); return new Set(boxes.filter((box) => out.has(box.dataset.arm)).map((box) => box.value)); };
+const rowsClosed = (figure, out) => {
+  const series = figure.dataset.rows.split(" "), pitch = Number(figure.dataset.pitch), gone = series.map((one) => out.has(one));
+  const above = (index) => gone.slice(0, index).filter(Boolean).length * pitch;
+  for (const mark of every("path, use, text", figure)) {
+    if (mark.closest("defs")) continue;
+    const own = series.indexOf(mark.getAttribute("class")?.slice(1));
+    const by = above(own < 0 ? series.length : own);
+    mark.style.transform = by ? `translateY(${-by}px)` : "";
+  }
+  const [x, y, width, height] = (figure.dataset.box ??= figure.getAttribute("viewBox")).split(" ").map(Number);
+  const left = height - above(series.length);
+  figure.setAttribute("viewBox", `${x} ${y} ${width} ${left}`);
+  figure.setAttribute("height", `${left}pt`);
+};
+const filter = () => {
+  const out = hidden(), left = boxes.length - out.size;
+  sheet.textContent = out.size ? [...out].map((one) => `.s${one}`).join(",") + "{display:none}" : "";
+  document.getElementById("shown").textContent = out.size ? `${left} of ${boxes.length}` : `all ${boxes.length}`;
+  for (const table of every("table.sortable")) {
+    const heads = every("thead th", table);
+    if (!heads.some((head) => head.dataset.s)) continue;
+    const gone = heads.map((head) => out.has(head.dataset.s));
+    for (const row of table.rows) [...row.cells].forEach((cell, column) => { cell.hidden = gone[column]; });
+  }
+  for (const figure of every("figure svg[data-rows]")) rowsClosed(figure, out);
+  for (const figure of every("figure")) {
+    const own = every("svg [class]", figure).map((mark) => mark.getAttribute("class").slice(1));
+    figure.classList.toggle("empty", own.length > 0 && own.every((one) => out.has(one)));
+  }
+  for (const box of boxes) box.parentElement.classList.toggle("off", out.has(box.dataset.arm));
+  document.dispatchEvent(new Event("arms"));
+};
+const set = (on) => { [...boxes, ...levels].forEach((box) => { box.checked = on || "of" in box.dataset; }); filter(); };
+panel.addEventListener("change", filter);
+document.getElementById("all").addEventListener("click", () => set(true));
+document.getElementById("none").addEventListener("click", () => set(false));
+document.addEventListener("click", (event) => { if (!panel.contains(event.target)) panel.open = false; });
+panel.hidden = boxes.length < 2;
+
+// A mark's tip at once, also near it, by touch, and by the arrow keys in a figure that has the focus.
+const tip = document.getElementById("tip"), NEAR = 12;
+const say = (text, x, y) => {
+  tip.hidden = !text;
+  if (!text) return;
+  if (tip.textContent !== text) tip.textContent = text;
+  const { width, height } = tip.getBoundingClientRect(), edge = 8;
+  tip.style.left = `${Math.max(edge, Math.min(x + 14, innerWidth - width - edge))}px`;
+  tip.style.top = `${y + 18 + height > innerHeight ? Math.max(edge, y - height - 12) : y + 18}px`;
+};
+for (const title of every("figure svg g > title")) {
+  title.parentElement.dataset.tip = title.textContent;
+  title.remove();
 }
-const { strings, rows } = JSON.parse(document.getElementById("estimates").textContent);
-const TEXTS = 5, METHOD = 9, MOST = 50, query = document.getElementById("query");
-const list = () => {
-  const asked = words(query);
-  const hits = rows.filter((row) => {
-    const text = row.slice(0, TEXTS).map((i) => strings[i]).join(" ").toLowerCase();
-    return asked.every((word) => text.includes(word));
-  });
-  document.getElementById("rows").replaceChildren(...hits.slice(0, MOST).map((row) => {
-    const line = document.createElement("tr");
-    row.forEach((part, i) => {
-      const cell = line.insertCell(), numeric = i >= TEXTS && i < METHOD;
-      cell.textContent = !numeric ? strings[part] : part === null ? "—" : (Number.isInteger(part) ? `${part}` : part.toPrecision(4)).replace("-", "−");
-      if (numeric) cell.className = "n";
-      if (i === METHOD) cell.className = "long";
-    });
-    return line;
-  }));
-  document.getElementById("hits").textContent = hits.length > MOST ? `${hits.length} found, first ${MOST} shown` : `${hits.length} found`;
+const middle = (mark) => { const box = (mark.querySelector("use") ?? mark).getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2, box.width]; };
+const marks = (figure) => every("[data-tip]", figure).filter((mark) => middle(mark)[2] > 0);
+const point = (figure, mark) => {
+  every(".pointed").forEach((one) => one.classList.remove("pointed"));
+  if (!mark) return say("");
+  mark.classList.add("pointed");
+  say(mark.dataset.tip, ...middle(mark));
 };
-query.addEventListener("input", list);
-list();
-document.documentElement.dataset.ready = "yes";
+for (const figure of every("figure svg")) {
+  if (!figure.querySelector("[data-tip]")) continue;
+  figure.setAttribute("tabindex", "0");
+  figure.addEventListener("pointermove", ({ clientX, clientY }) => {
+    let best = null, gap = NEAR;
+    for (const mark of marks(figure)) {
+      const [x, y] = middle(mark), far = Math.hypot(x - clientX, y - clientY);
+      if (far < gap) [best, gap] = [mark, far];
+    }
+    point(figure, best);
+  });
+  figure.addEventListener("pointerleave", () => point(figure, null));
+  figure.addEventListener("blur", () => point(figure, null));
+  figure.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = marks(figure), at = all.findIndex((mark) => mark.classList.contains("pointed"));
+    if (all.length) point(figure, all[at < 0 ? (step > 0 ? 0 : all.length - 1) : (at + step + all.length) % all.length]);
+  });
+}
+document.addEventListener("pointerover", (event) => {
+  const cell = event.target.closest("[data-e], [data-w]");
+  if (cell) say(cellTip(cell), event.clientX, event.clientY);
+  else if (!event.target.closest("figure svg")) say("");
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { say(""); panel.open = false; } });
+
+// On paper what is folded is open; afterwards it is as it was.
+let folded = [];
+addEventListener("beforeprint", () => { folded = every("main details:not([open]):not(.screen):not(.trace)"); folded.forEach((box) => { box.open = true; }); });
+addEventListener("afterprint", () => { folded.forEach((box) => { box.open = false; }); folded = []; });

@@ -60,13 +60,13 @@ def _groups(summary: Summary) -> Block:
         if not levels:
             continue
         columns = [Column(kind.capitalize(), numeric=False), Column("People", "", wording.measure("people").plain)]
-        for arm in summary.arms:
-            columns += [Column(f"JS distance, {arm}"), Column(f"Excess, {arm}")]
+        for arm in summary.drawn:
+            columns += [Column(f"{title}, {arm}", series=summary.series(arm)) for title in ("JS distance", "Excess")]
         columns += [Column(wording.condition(f"{wording.REFERENCE}{row}").capitalize()) for row in _BESIDE]
         rows = []
         for group in levels:
             shown = [words(_named(group)), _whole(_reference(summary, "people", "people", group, condition))]
-            for arm in summary.arms:
+            for arm in summary.drawn:
                 shown += [_cell(summary, arm, name, group, condition) for name in ("js_distance", "fidelity")]
             shown += [_reference(summary, "js_distance", row, group, condition) for row in _BESIDE]
             rows.append(Row(tuple(shown)))
@@ -94,9 +94,12 @@ def _home(summary: Summary) -> Block:
     names = ("us_centrism", "similarity_to_home", "similarity")
     pull = _by_condition(summary, names, "Pull of the home country, without and with a persona", _named_condition)
     groups = _levels(summary, "country", "similarity", "none")
-    columns = (Column("Country", numeric=False), *(Column(f"Similarity, {arm}") for arm in summary.arms))
+    columns = (
+        Column("Country", numeric=False),
+        *(Column(f"Similarity, {arm}", series=summary.series(arm)) for arm in summary.drawn),
+    )
     rows = [
-        Row((words(_named(group)), *(_cell(summary, arm, "similarity", group, "none") for arm in summary.arms)))
+        Row((words(_named(group)), *(_cell(summary, arm, "similarity", group, "none") for arm in summary.drawn)))
         for group in groups
     ]
     near = [Table("Similarity of the answers given for nobody to each country's people", columns, tuple(rows))]
@@ -163,9 +166,13 @@ def _manners(summary: Summary) -> Block:
 def _published(summary: Summary) -> Block:
     columns = [Column("Country", numeric=False)]
     names = [name for name in PUBLISHED if summary.conditions(AUDIT, name)]
-    columns += [Column(f"{wording.measure(name).title}, {arm}") for arm in summary.arms for name in names]
+    columns += [
+        Column(f"{wording.measure(name).title}, {arm}", series=summary.series(arm))
+        for arm in summary.drawn
+        for name in names
+    ]
     rows = [
-        Row((words(_named(g)), *(_cell(summary, arm, n, g, "country") for arm in summary.arms for n in names)))
+        Row((words(_named(g)), *(_cell(summary, arm, n, g, "country") for arm in summary.drawn for n in names)))
         for g in (_levels(summary, "country", names[0], "country") if names else [])
     ]
     table = Table("By country, in the measures of published tables", tuple(columns), tuple(rows))

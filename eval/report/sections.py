@@ -10,14 +10,18 @@ from typing import Any
 from eval.controls import BLIND, SEES
 from eval.report import (
     agreement,
+    census,
+    collapse,
     comparison_tables,
     def_report,
     dilemmas,
     evidence,
     figures,
     insensitivity,
+    leaderboard,
     mark_report,
     representation,
+    response_curves,
     tables,
     trajectories,
     wording,
@@ -49,6 +53,28 @@ OF_AUDITS: Mapping[str, tuple[Blocks, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """A section of its own between "At a glance" and the validity gate: its anchor `id`, its heading `title`, its link
+    in the navigation `short`, and the `blocks` that stand in it. It is left out where there are none. `leads`: its
+    first points stand at the head of the page too.
+    """
+
+    id: str
+    title: str
+    short: str
+    blocks: Blocks
+    leads: bool = False
+
+
+STUDIES: tuple[Study, ...] = (
+    Study("leaderboard", "Leaderboard", "Leaderboard", leaderboard.blocks, leads=True),
+    Study("response", "Response to the diversity of training data", "Response curves", response_curves.blocks),
+    Study("census", "The census", "Census", census.blocks),
+    Study("collapse", "Variation over beta, measured and predicted", "Collapse curve", collapse.blocks, leads=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Map:
     """People and every arm's countries in one space, by the answers of one audit."""
 
@@ -57,12 +83,17 @@ class Map:
     panels: tuple[Panel, ...]
 
 
+HEADLINES = 6
+
+
 @dataclass
 class Sections:
     """Everything the template needs beside summary.json; `svgs` holds the figures by name."""
 
     svgs: dict[str, str] = field(default_factory=dict)
     overview: list[Panel] = field(default_factory=list)
+    studies: list[tuple[Study, list[Block]]] = field(default_factory=list)
+    headlines: list[tuple[Study, tuple[str, ...]]] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
     gate: Table | None = None
     audits: list[Audit] = field(default_factory=list)
@@ -76,6 +107,7 @@ class Sections:
     training: Table | None = None
     primary: Table | None = None
     exploratory: Table | None = None
+    left_out: int = 0
     effects: Table | None = None
     exclusions: Table | None = None
     exchanges: list[evidence.Exchange] = field(default_factory=list)
@@ -84,12 +116,21 @@ class Sections:
 
 
 def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
-    """Draw every figure and fill every table that the summary and the evidence have something for."""
+    """Draw every figure and fill every table that the summary and the evidence have something for.
+
+    Of more than `summary.DRAWN` arms the evidence of those is shown that the figures draw.
+    """
+    cells = [cell for cell in cells if cell.arm in summary.drawn]
     page = Sections()
     for audit, name in OVERVIEW:
         panel = forest(page.svgs, summary, audit, name, "overview")
         if panel:
             page.overview.append(panel)
+    page.studies = [(one, made) for one in STUDIES if (made := one.blocks(summary, cells, page.svgs))]
+    for study, blocks in page.studies:
+        told = next((block.points for block in blocks if block.points), ())
+        if study.leads and told:
+            page.headlines.append((study, told[:HEADLINES]))
     page.made = {name: comparison_tables.made(arm) for name, arm in summary.arm.items()}
     page.gate = tables.gate_table(summary)
     for key in [*wording.AUDITS, *(a for a in summary.audits if a not in wording.AUDITS)]:
@@ -107,6 +148,8 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
     comparisons: Sequence[Mapping[str, Any]] = summary.raw.get("comparisons") or []
     primary = [row for row in comparisons if row.get("family") == "primary"]
     rest = [row for row in comparisons if row.get("family") != "primary" and row["group"] in wording.STRATA]
+    if len(rest) > tables.MOST_ROWS:
+        page.left_out, rest = len(rest), [row for row in rest if _at_a_glance(summary, row)]
     page.primary = comparison_tables.comparison_table(summary, primary, "Primary comparisons (pre-registered)")
     page.exploratory = comparison_tables.comparison_table(summary, rest, "Exploratory comparisons")
     page.effects = comparison_tables.effects_table(summary.raw.get("effects") or {})
@@ -123,6 +166,11 @@ def draw(summary: Summary, cells: Sequence[evidence.Cell]) -> Sections:
     return page
 
 
+def _at_a_glance(summary: Summary, row: Mapping[str, Any]) -> bool:
+    shown = (row["audit"], row["name"]) in OVERVIEW
+    return shown and row["condition"] == summary.main_condition(row["audit"], [row["name"]])
+
+
 def _controls(summary: Summary) -> Table | None:
     """What each audit's positive controls found: a row a manipulation, a column an arm."""
     found = {(row["audit"], row["manipulation"], row["arm"]): row for row in summary.raw.get("controls") or []}
@@ -134,7 +182,8 @@ def _controls(summary: Summary) -> Table | None:
     for audit, manipulation in dict.fromkeys(key[:2] for key in found):
         named = (tables.words(wording.AUDITS.get(audit, (audit, ""))[0]), tables.words(manipulation))
         rows.append(tables.Row((*named, *(_control(found.get((audit, manipulation, arm))) for arm in arms))))
-    return Table("Moved by, and whether the audit sees it", (*columns, *map(tables.Column, arms)), tuple(rows))
+    shown = (*columns, *tables.arm_columns(summary, arms))
+    return Table("Moved by, and whether the audit sees it", shown, tuple(rows))
 
 
 def _control(row: Mapping[str, Any] | None) -> tables.Cell:
@@ -173,12 +222,13 @@ def _map(svgs: dict[str, str], summary: Summary, audit: str, points: Sequence[Ma
     slug, told = slugged("map", audit, "people"), f"{len(people)} countries by the answers of their people."
     svgs[slug] = figures.map_panel(slug, "People", told, people, [], 0, limits)
     panels = [Panel(slug, "people", "Countries by the answers of their people alone.")]
-    for arm in summary.arms:
+    for arm in summary.drawn:
         if arm in places:
             slug = slugged("map", audit, arm)
             described = f"Where {arm} puts {len(places[arm])} countries, each joined by a line to its people."
             svgs[slug] = figures.map_panel(slug, arm, described, people, places[arm], summary.series(arm), limits)
-            panels.append(Panel(slug, arm, "Grey: people. Coloured: the model when that country is stated."))
+            told = "Grey: people. Coloured: the model when that country is stated."
+            panels.append(Panel(slug, arm, told, summary.series(arm)))
     return panels
 
 
@@ -194,5 +244,8 @@ def _curves(svgs: dict[str, str], summary: Summary, cells: Sequence[evidence.Cel
                 slug, f"{name} of {arm}", f"Last value {last}.", lines, wording.plain_name(name)
             )
             runs = "one line a cell" if len(own) > 1 else "one cell"
-            panels.append(Panel(slug, arm, f"Training {wording.plain_name(name)}, {runs}; last value {last}."))
+            if any(len(steps) > figures.POINTS for steps, _ in own):
+                runs += f", {figures.POINTS} means of equal parts"
+            told = f"Training {wording.plain_name(name)}, {runs}; last value {last}."
+            panels.append(Panel(slug, arm, told, summary.series(arm)))
     return panels

@@ -15,6 +15,8 @@ from eval.records import Estimate
 from eval.report.wording import MAIN_CONDITIONS, REFERENCE
 
 SCHEMA = 2
+DRAWN = 12
+"""Where there are more arms, figures with a line or a panel an arm show so many of them; tables show all."""
 NAN = float("nan")
 _FIELDS = ("name", "group", "condition", "value", "low", "high", "n", "method")
 
@@ -60,11 +62,28 @@ class Summary:
     @cached_property
     def base(self) -> str | None:
         """The untouched arm that others are held against, where there is one."""
+        if "base" in self.raw:
+            return None if self.raw["base"] is None else str(self.raw["base"])
         return next((name for name in self.arms if _untouched(self.arm[name])), None)
 
     def series(self, arm: str) -> int:
         """Index of the arm's colour and marker: 0 is kept for the base."""
         return self.arms.index(arm) + (self.base is None)
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """The arms of figures with a line, a mark or a panel an arm: all, or DRAWN of them. Those are the base, the
+        arms of pre-registered comparisons, and of the others some spread evenly over their order.
+        """
+        if len(self.arms) <= DRAWN:
+            return self.arms
+        primary = [row for row in self.raw.get("comparisons") or [] if row.get("family") == "primary"]
+        named = [self.base, *(row[side] for row in primary for side in ("arm", "against"))]
+        first = [name for name in dict.fromkeys(named) if name in self.arm][:DRAWN]
+        rest = [name for name in self.arms if name not in first]
+        room = DRAWN - len(first)
+        chosen = {*first, *(rest[place * len(rest) // room] for place in range(room))}
+        return tuple(name for name in self.arms if name in chosen)
 
     @cached_property
     def estimates(self) -> dict[Key, Estimate]:
@@ -87,16 +106,20 @@ class Summary:
     def get(self, arm: str, audit: str, name: str, group: str = "all", condition: str = "none") -> Estimate | None:
         return self.estimates.get((arm, audit, name, group, condition))
 
+    @cached_property
+    def _asked(self) -> dict[tuple[str, ...], dict[tuple[str, str, str], None]]:
+        """Distinct (name, group, condition) in their order, of an audit, and of an audit with a name or a group."""
+        found: dict[tuple[str, ...], dict[tuple[str, str, str], None]] = {}
+        for _, audit, name, group, condition in self.estimates:
+            for of in ((audit,), (audit, "name", name), (audit, "group", group)):
+                found.setdefault(of, {})[name, group, condition] = None
+        return found
+
     def values(self, audit: str, position: str, group: str | None = None, name: str | None = None) -> tuple[str, ...]:
         """Distinct values at a `position` ("name", "group" or "condition") of an audit's keys, in its order."""
-        at = {"name": 2, "group": 3, "condition": 4}[position]
-        return tuple(
-            dict.fromkeys(
-                key[at]
-                for key in self.estimates
-                if key[1] == audit and (group is None or key[3] == group) and (name is None or key[2] == name)
-            )
-        )
+        at = {"name": 0, "group": 1, "condition": 2}[position]
+        of = (audit, "name", name) if name is not None else (audit, "group", group) if group is not None else (audit,)
+        return tuple(dict.fromkeys(key[at] for key in self._asked.get(of, ()) if group is None or key[1] == group))
 
     def conditions(self, audit: str, name: str, group: str = "all") -> tuple[str, ...]:
         """What was asked, reference rows left out."""
@@ -135,28 +158,61 @@ class Summary:
         state = self.arm.get(arm, {}).get("validity") or {}
         return str(state.get("status", "unknown")), [str(reason) for reason in state.get("reasons", [])]
 
+    def label(self, arm: str) -> str:
+        """The arm's name, with its state where it takes part in no comparison: "dpo-full (collapsed)"."""
+        status, _ = self.validity(arm)
+        return f"{arm} ({status})" if status in ("collapsed", "incomplete") else arm
+
+    @cached_property
+    def size(self) -> str:
+        """How much was run, in a few words: "4 arms · 3 training seeds × 2 data draws · 14 held-out questions …"."""
+        parts = [f"{len(self.arms)} arm{'' if len(self.arms) == 1 else 's'}"]
+        if self._trained:
+            levels = [sorted({len(arm.get(key, [])) for arm in self._trained}) for key in ("seeds", "draws")]
+            counts = [f"{'up to ' * (len(of) > 1)}{of[-1]}" for of in levels]
+            plural = ["" if of[-1] == 1 else "s" for of in levels]
+            drawn = ", each with its own data draw" if self._own else f" × {counts[1]} data draw{plural[1]}"
+            parts.append(f"{counts[0]} training seed{plural[0]}{drawn}")
+        split = self.raw.get("split") or {}
+        if split:
+            items, countries = (len(split.get(f"held_out_{key}") or []) for key in ("items", "countries"))
+            ends = ("" if items == 1 else "s", "country" if countries == 1 else "countries")
+            parts.append(f"{items} question{ends[0]} and {countries} {ends[1]} held out")
+        return " · ".join(parts)
+
+    @cached_property
+    def _trained(self) -> list[Mapping[str, Any]]:
+        """Trained arms with a finished cell, or all trained ones where none has."""
+        trained = [self.arm[name] for name in self.arms if self.arm[name].get("recipe") != "none"]
+        return [arm for arm in trained if arm.get("seeds")] or trained
+
+    @property
+    def _own(self) -> bool:
+        """Whether every trained arm has several seeds, each with a data draw of its own."""
+        levels = [[(cell["seed"], cell["draw"]) for cell in arm.get("cells", ())] for arm in self._trained]
+        return all(len({draw for _, draw in own}) == len({seed for seed, _ in own}) == len(own) > 1 for own in levels)
+
     @cached_property
     def noise(self) -> str:
         """Which levels of noise the intervals can cover, counted from the arms' seeds and draws."""
-        trained = [self.arm[name] for name in self.arms if self.arm[name].get("recipe") != "none"]
-        if not trained:
+        if not self._trained:
             return "Nothing was trained here. Intervals cover the choice of items and countries."
-        seeds = min(len(arm.get("seeds", [])) for arm in trained)
-        draws = min(len(arm.get("draws", [])) for arm in trained)
+        seeds = min(len(arm.get("seeds", [])) for arm in self._trained)
+        draws = min(len(arm.get("draws", [])) for arm in self._trained)
         covered = ["items", "countries"]
         missing: list[str] = []
         (covered if seeds > 1 else missing).append("training seeds")
         (covered if draws > 1 else missing).append("draws of the training data")
-        text = (
-            f"Intervals are 95% and cover the choice of {', '.join(covered[:-1])} and {covered[-1]}; items or "
-            "countries that are as good as fewer than three are taken as given, and the method of an interval says so."
-        )
+        text = f"Intervals are 95% and cover the choice of {', '.join(covered[:-1])} and {covered[-1]}."
         if missing:
             text += (
-                f" They do not cover {' or '.join(missing)}, because each trained arm has one: trained again, "
-                "an arm could differ by more than its interval says."
+                f" They do not cover {' or '.join(missing)}, because a trained arm has one: trained again, an arm "
+                "could differ by more than its interval says."
             )
-        return text
+        return (
+            f"{text} Items or countries that are as good as fewer than three are taken as given, and the method of an "
+            "interval says so."
+        )
 
 
 def _untouched(arm: Mapping[str, Any]) -> bool:

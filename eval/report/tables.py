@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eval.records import Estimate
 from eval.report import wording
-from eval.report.summary import Summary, as_float
+from eval.report.summary import DRAWN, Summary, as_float
 from eval.report.wording import DASH, REFERENCE
 
 NOT_COMPUTED = "not computed for this row"
 MANNER = " ("
 """In a condition: what follows is the style or language of a further way of asking the same."""
 _DENSE = 0.7
+MOST_ROWS = 500
+"""No table on the page is longer: it is cut there and says so."""
+MOST_NOTES = 4
+ACROSS = 8
+"""So many columns stand beside each other where a table of too many arms is turned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """`series` where the column is an arm's, so that hiding the arm hides it."""
+
     title: str
     direction: str = ""
     plain: str = ""
     numeric: bool = True
+    series: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,45 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     meanings: tuple[tuple[str, str, str], ...] = ()
+
+
+def arm_columns(summary: Summary, arms: Sequence[str] | None = None) -> tuple[Column, ...]:
+    """A column an arm: of all arms, or of these."""
+    return tuple(Column(arm, series=summary.series(arm)) for arm in (summary.arms if arms is None else arms))
+
+
+def readable(table: Table) -> tuple[Table, ...]:
+    """The table as the page can show it: with arms in rows where they are too many to stand side by side, in parts of
+    ACROSS columns, and no part longer than MOST_ROWS.
+    """
+    arms = [place for place, column in enumerate(table.columns) if column.series is not None]
+    if len(arms) <= DRAWN or len({table.columns[place].series for place in arms}) < len(arms):
+        return (_cut(table),)
+    heads = [place for place in range(len(table.columns)) if place not in arms]
+    columns = []
+    for row in table.rows:
+        title, *more = (row.cells[place] for place in heads)
+        said = "; ".join(text for text in (*(cell.text for cell in more), title.interval) if text)
+        columns.append(Column(title.text, said))
+    parts = []
+    for start in range(0, len(columns), ACROSS):
+        rows = [
+            Row((words(table.columns[place].title), *(row.cells[place] for row in table.rows[start : start + ACROSS])),
+                table.columns[place].series)
+            for place in arms
+        ]  # fmt: skip
+        which = f" ({1 + start // ACROSS} of {-(-len(columns) // ACROSS)})" if len(columns) > ACROSS else ""
+        shown = (Column("Arm", numeric=False), *columns[start : start + ACROSS])
+        parts.append(_cut(Table(table.caption + which, shown, tuple(rows))))
+    parts[-1] = replace(parts[-1], notes=table.notes, meanings=table.meanings)
+    return tuple(parts)
+
+
+def _cut(table: Table) -> Table:
+    if len(table.rows) <= MOST_ROWS:
+        return table
+    note = f"The first {MOST_ROWS} of {len(table.rows)} rows; the others stand in summary.json or the cells' evidence."
+    return replace(table, rows=table.rows[:MOST_ROWS], notes=(note, *table.notes))
 
 
 def words(text: Any, tone: str = "") -> Cell:
@@ -91,7 +138,11 @@ def notes(columns: Sequence[Column], rows: Sequence[Row], names: Sequence[str] =
             elif cell.interval == "no interval":
                 why = cell.why.split("; ", 1)[-1].removeprefix("no interval: ")
                 reasons.setdefault(f"no interval: {why}", []).append(column.title)
-    return (*cautions, *(f"{', '.join(dict.fromkeys(titles))}: {reason}." for reason, titles in reasons.items()))
+    said = [f"{', '.join(dict.fromkeys(titles))}: {reason}." for reason, titles in reasons.items()]
+    if len(said) > MOST_NOTES:
+        rest = len(said) - MOST_NOTES
+        said[MOST_NOTES:] = [f"{rest} more reasons like these: each is said where the pointer rests on its cell."]
+    return (*cautions, *said)
 
 
 def _measure_columns(names: Sequence[str], audit: str = "") -> list[Column]:
@@ -167,7 +218,7 @@ def _by_arm(summary: Summary, audit: str, group: str, names: Sequence[str], titl
 def _side_by_side(
     summary: Summary, audit: str, group: str, names: Sequence[str], title: str, conditions: Sequence[str]
 ) -> Table:
-    columns = [Column("Measure", numeric=False), Column("Asked with", numeric=False), *map(Column, summary.arms)]
+    columns = [Column("Measure", numeric=False), Column("Asked with", numeric=False), *arm_columns(summary)]
     rows = []
     for name in names:
         for condition in conditions:

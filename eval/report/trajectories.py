@@ -11,7 +11,7 @@ from typing import Any
 from eval.dilemmas.questions import ALONE
 from eval.records import Estimate
 from eval.report import evidence, wording
-from eval.report.blocks import Block, Panel, slugged, tip
+from eval.report.blocks import Block, Panel, slugged, spoken, tip
 from eval.report.lines import Moment, lines
 from eval.report.summary import Summary, as_float
 from eval.report.tables import Cell, Column, Row, Table, estimate_cell, words
@@ -123,11 +123,13 @@ class _Part:
         title, plain = one.title or measure.title, one.plain or measure.plain
         paths: dict[int, list[Moment]] = {}
         for at, estimate in picked.items():
+            if self.field == "step" and at[0] not in self.summary.drawn:
+                continue
             line = self.summary.series(at[0]) if self.field == "step" else 0
             paths.setdefault(line, []).append(self._moment(at, estimate, measure.share))
         dated = {_place(time): str(time) for _, time in self.moments} if self.field == "date" else None
         slug = slugged(heading, one.audit, one.name, one.against)
-        told = "; ".join(moment.tip for path in paths.values() for moment in path)
+        told = spoken(moment.tip for path in paths.values() for moment in path)
         label = "optimiser step" if dated is None else "released"
         target = None if one.against else measure.target
         svgs[slug] = lines(slug, title, told, paths, axis=label, ticks=dated, target=target, share=measure.share)

@@ -7,6 +7,7 @@ is missing. One that means something else in one audit is listed as "audit/name"
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "STRATA",
     "TRAINING",
     "WITHOUT",
+    "clipped",
     "condition",
     "count",
     "country",
@@ -34,6 +36,7 @@ __all__ = [
     "number",
     "p_value",
     "plain_name",
+    "tally",
 ]
 
 DASH = "—"
@@ -230,6 +233,18 @@ def count(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if 0 < abs(value) < 0.001 else number(value)
     return str(value)
+
+
+def clipped(text: str, most: int = 150) -> str:
+    """The text, or its beginning up to a word and "…" where it is longer."""
+    return text if len(text) <= most else text[:most].rsplit(" ", 1)[0].rstrip(",;:") + " …"
+
+
+def tally(verdicts: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """How many verdicts of each word there are, decided ones first; words that nobody got are left out."""
+    order = ("SUPPORTED", "CONTRADICTED", "EQUIVALENT", "INCONCLUSIVE", "NO VERDICT")
+    counts = Counter(str(verdict["verdict"]) for verdict in verdicts)
+    return [(word, counts[word]) for word in (*order, *sorted(set(counts) - set(order))) if counts[word]]
 
 
 def p_value(value: Any) -> str:

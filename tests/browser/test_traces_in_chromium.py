@@ -29,8 +29,9 @@ pytestmark = [
 PEOPLE = 400
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"></script><b>bold</b>"
 PROBE = """
-addEventListener("load", () => {
+addEventListener("load", function probe() {
   const frame = document.querySelector("iframe"), page = frame.contentDocument, view = frame.contentWindow;
+  if (!page.documentElement.dataset.ready) return setTimeout(probe, 50);
   const get = (id) => page.getElementById(id), result = {};
   const set = (id, value, kind) => { get(id).value = value; get(id).dispatchEvent(new view.Event(kind)); };
   const listed = () => get("people").children.length, found = () => get("found").textContent;

@@ -103,6 +103,7 @@ def test_knobs_restrict(tiny_survey: Survey) -> None:
         ({"age_evenness": 2.0}, "mixture.age_evenness must lie in"),
         ({"topics": 0}, "mixture.topics must be at least 1"),
         ({"min_countries": 0}, "mixture.min_countries must be at least 1"),
+        ({"min_items": 0}, "mixture.min_items must be at least 1"),
         ({"dominant": "USA"}, "mixture.dominant needs mixture.evenness"),
         ({"dominant_age": "50+"}, "mixture.dominant_age needs mixture.age_evenness"),
         ({"pooling": "world"}, "mixture.pooling must be one of"),
@@ -167,6 +168,24 @@ def test_min_countries_leaves_out_what_few_were_asked(tiny_survey: Survey) -> No
         assert ("toy/work" in asked) is there
     with pytest.raises(ValueError, match="min_countries 9"):
         Mixture(min_countries=9)(few, 5, 0, 0)
+
+
+def test_min_items_leaves_out_countries_that_were_asked_little(tiny_survey: Survey) -> None:
+    few = replace(
+        tiny_survey,
+        distributions=tuple(
+            d for d in tiny_survey.distributions if d.item == "toy/bribe" or d.group.country in ("USA", "NOR")
+        ),
+    )
+    assert {e.group.country for e in Mixture(min_items=2)(few, 100, 0, 0)} == {"USA", "NOR"}
+    alone = [{e.group.country for e in Mixture(countries=1, min_items=4)(few, 5, 0, draw)} for draw in range(12)]
+    assert {"USA", "NOR"} == set.union(*alone), "a number of countries is drawn of those that are left"
+    only_bribe = replace(few, distributions=tuple(d for d in few.distributions if d.item == "toy/bribe"))
+    assert Mixture()(only_bribe, 20, 0, 0) == Mixture(min_items=1)(only_bribe, 20, 0, 0)
+    with pytest.raises(ValueError, match="asks for 3, there are 2"):
+        Mixture(countries=3, min_items=2)(few, 5, 0, 0)
+    with pytest.raises(ValueError, match="min_items 9"):
+        Mixture(min_items=9)(few, 5, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,9 @@ def test_summary_has_the_whole_schema_and_is_json(two_seeds: list[CellResult], t
         provenance={"git": "abc"},
     )
     assert list(summary) == [
-        "schema", "experiment", "created", "command", "not_a_result", "finding", "controls", "arms", "estimates",
-        "comparisons", "effects", "verdicts", "culture_maps", "agreement", "split", "training",
-        "surveys", "exclusions", "provenance",
+        "schema", "experiment", "created", "command", "not_a_result", "finding", "controls", "base", "arms",
+        "estimates", "comparisons", "effects", "response_curves", "leaderboard", "verdicts", "culture_maps",
+        "agreement", "collapse", "split", "training", "surveys", "exclusions", "provenance",
     ]  # fmt: skip
     write_json(tmp_path / "summary.json", summary)
     back = read_json(tmp_path / "summary.json")

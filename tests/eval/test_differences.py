@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eval.cells import Arm, CellResult
-from eval.differences import FACTORS, Difference, contrast, differences
+from eval.differences import FACTORS, Contrast, Difference, contrast, differences, of_sets
 from eval.inference import Hypothesis
 
 CONFIG: dict[str, Any] = {
@@ -62,15 +62,21 @@ def hypothesis(factor: Any = None) -> Hypothesis:
     return Hypothesis("h", "s", "first_token", "js_distance", "one", "other", "lower", 0.01, factor=factor)
 
 
+def between(one: Arm, other: Arm, factor: Any = None) -> Contrast:
+    """The contrast of a hypothesis on two arms."""
+    asked = replace(hypothesis(factor), arm=one.name, against=other.name)
+    return contrast(asked, {one.name: one, other.name: other})
+
+
 def test_the_same_arm_differs_in_nothing() -> None:
     assert differences(arm("one"), arm("other")) == []
-    found = contrast(hypothesis(), arm("one"), arm("other"))
+    found = between(arm("one"), arm("other"))
     assert (found.factor, found.others, found.warning) == ("", (), "")
     assert found.meant == "one and other differ in nothing that is known of them."
 
 
 def test_a_matched_contrast_of_objectives_names_its_learning_rates_and_warns_of_nothing() -> None:
-    found = contrast(hypothesis(), arm("one"), dpo())
+    found = between(arm("one"), dpo())
     assert found.factor == "objective"
     assert found.own == (
         Difference("objective", "recipe match against dpo"),
@@ -88,8 +94,7 @@ def dpo(**changes: Any) -> Arm:
 
 
 def test_more_than_the_objective_is_named() -> None:
-    found = contrast(
-        hypothesis(),
+    found = between(
         arm("one"),
         dpo(spent=SPENT | {"flops": 8e12}, adapter="lora", prompt__language="fr"),
     )
@@ -180,25 +185,25 @@ def test_a_parent_of_the_same_name_that_was_made_otherwise_is_another() -> None:
 def test_chains_of_one_recipe_differ_in_their_start() -> None:
     found = differences(arm("one", "sft → dpo"), arm("other", "dpo"))
     assert found == [Difference("start", "parent sft against the base")]
-    assert contrast(hypothesis(), arm("one", "sft → dpo"), arm("other", "dpo")).warning == ""
+    assert between(arm("one", "sft → dpo"), arm("other", "dpo")).warning == ""
 
 
 def test_a_factor_that_is_named_is_meant() -> None:
     one, other = arm("one"), arm("other", adapter="lora", mixture="monocultural")
-    assert contrast(hypothesis(), one, other).factor == "parameters"
-    named = contrast(hypothesis("data"), one, other)
+    assert between(one, other).factor == "parameters"
+    named = between(one, other, "data")
     assert named.warning.startswith("one and other differ in more than the training data: also in the trained param")
-    absent = contrast(hypothesis("objective"), one, other)
+    absent = between(one, other, "objective")
     assert absent.warning.startswith("one and other do not differ in the objective, the factor that is named, but in")
-    alone = contrast(hypothesis("objective"), one, arm("other"))
+    alone = between(one, arm("other"), "objective")
     assert alone.warning == "one and other do not differ in the objective, the factor that is named."
 
 
 def test_beside_the_base_only_what_training_cannot_explain_is_named() -> None:
     base = arm("base", "none", spent=dict.fromkeys(SPENT, 0))
-    assert contrast(hypothesis(), arm("one"), base).warning == ""
+    assert between(arm("one"), base).warning == ""
     asked = arm("base", "none", spent=dict.fromkeys(SPENT, 0), prompt__language="fr")
-    assert contrast(hypothesis(), arm("one"), asked).warning == (
+    assert between(arm("one"), asked).warning == (
         "one and base differ in more than training: also in how the model is asked (prompt.language en against fr)."
     )
 
@@ -208,23 +213,90 @@ OTHER_MODEL = {"model__name": "big", "parent__name": "big", "parent__weights": "
 
 def test_another_model_is_named_beside_an_untrained_arm_too() -> None:
     base, other = arm("base", "none"), arm("other", "none", **OTHER_MODEL)
-    found = contrast(hypothesis(), base, other)
+    found = between(base, other)
     assert (found.factor, found.own, found.warning) == ("start", (Difference("start", "model tiny against big"),), "")
     trained = arm("one", parent__cell="/runs/x/cells/sft-full--s0--d0--01234567")
-    assert contrast(hypothesis(), trained, other).warning == (
+    assert between(trained, other).warning == (
         "one and other differ in more than training: also in where training started (model tiny against big)."
     )
 
 
 def test_interventions_at_inference_time_are_a_factor() -> None:
     one, base = arm("one", "none", inference="persona_prompt"), arm("base", "none")
-    found = contrast(hypothesis(), one, base)
+    found = between(one, base)
     assert (found.factor, found.warning) == ("asking", "")
 
 
 def test_unknown_factors_are_refused() -> None:
     with pytest.raises(ValueError, match="factor must be one of objective, parameters"):
         hypothesis("colour")
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "sft": {"recipe__learning_rate": 1e-5},
+    "match": {},
+    "dpo": {"recipe__beta": 0.1},
+    "rlhf": {},
+}
+CORE = {
+    f"{recipe}-{adapter}": arm(
+        f"{recipe}-{adapter}", recipe, adapter, adapter__learning_rate_scale=10.0 if adapter == "lora" else 1.0, **knobs
+    )
+    for recipe, knobs in RECIPES.items()
+    for adapter in ("full", "lora")
+}
+TUNED, PREFERRED = ("sft-full", "match-full"), ("dpo-full", "rlhf-full")
+
+
+def test_sets_that_are_balanced_differ_in_their_factor_alone() -> None:
+    sides: dict[str, Any] = dict(arm=(*TUNED, "sft-lora", "match-lora"), against=(*PREFERRED, "dpo-lora", "rlhf-lora"))
+    found = contrast(replace(hypothesis(), **sides), CORE)
+    assert (found.factor, found.others, found.warning) == ("objective", (), "")
+    assert {each.what.partition(" ")[0] for each in found.own} == {"recipe", "learning_rate"}
+    full, lora = ([name for name in CORE if adapter in name] for adapter in ("full", "lora"))
+    every: dict[str, Any] = {"arm": tuple(full), "against": tuple(lora[::-1])}
+    found = contrast(replace(hypothesis(), **every), CORE)
+    assert (found.factor, found.warning) == ("parameters", "")
+    assert found.own == (
+        Difference("parameters", "adapter full against lora"),
+        Difference("parameters", "learning_rate_scale 1.0 against 10.0"),
+    )
+    assert found.meant == (
+        "mean of sft-full, match-full, dpo-full, rlhf-full and mean of rlhf-lora, dpo-lora, match-lora, sft-lora are "
+        "meant to differ in the trained parameters (adapter full against lora, learning_rate_scale 1.0 against 10.0)."
+    )
+
+
+def test_sets_that_are_not_balanced_are_named() -> None:
+    sides: dict[str, Any] = dict(arm=TUNED, against=("dpo-full", "rlhf-lora"))
+    found = contrast(replace(hypothesis(), **sides), CORE)
+    assert found.warning == (
+        "mean of sft-full, match-full and mean of dpo-full, rlhf-lora differ in more than the objective: also in the "
+        "trained parameters (adapter full against lora, learning_rate_scale 1.0 against 10.0)."
+    )
+    pooled = CORE | {"pooled": arm("pooled", "dpo", mixture="pooled", recipe__beta=0.1)}
+    found = contrast(replace(hypothesis("data"), arm="pooled", against=PREFERRED), pooled)
+    assert [each.what for each in found.own] == ["mixture pooled against diverse"]
+    assert found.warning.startswith("pooled and mean of dpo-full, rlhf-full differ in more than the training data: al")
+
+
+def test_one_arm_stands_beside_each_of_several() -> None:
+    other = arm("other", mixture="pooled")
+    assert of_sets([arm("one"), arm("two")], [other]) == [Difference("data", "mixture diverse against pooled")]
+    assert of_sets([arm("one"), arm("two", budget__batch_size=8)], [arm("x"), arm("y"), arm("z")]) == [
+        Difference("budget", "budget.batch_size 8 against 16")
+    ]
+
+
+def test_a_difference_of_differences_is_meant_in_what_the_two_do_not_share() -> None:
+    minus = {"arm": ("sft-lora", "match-lora"), "against": ("dpo-lora", "rlhf-lora")}
+    asked = replace(hypothesis(), arm=TUNED, against=PREFERRED, minus=minus)
+    found = contrast(asked, CORE)
+    assert (found.factor, found.warning) == ("parameters", "")
+    assert found.meant.startswith(
+        "(mean of sft-full, match-full − mean of dpo-full, rlhf-full) and (mean of sft-lora, match-lora − mean of "
+        "dpo-lora, rlhf-lora) are meant to differ in the trained parameters ("
+    )
 
 
 def test_trainings_of_another_type_or_device_are_told_apart() -> None:

@@ -121,3 +121,19 @@ def test_the_report_shows_effects_or_why_there_are_none(tmp_path: Path) -> None:
     ] * 4
     assert "no arm has recipe=dpo, adapter=lora.</p>" in lacking
     assert "What each factor does" not in single
+
+
+def test_arms_beside_a_balanced_core_are_left_out_and_named(tmp_path: Path) -> None:
+    core = [cell(tmp_path, arm, noise=0.03) for arm in LEVELS]
+    dpo = core[3]
+    pooled = replace(dpo, arm="dpo-pooled", mixture="pooled")
+    sharper = replace(dpo, arm="dpo-sharper", config=dpo.config | {"recipe": {"name": "dpo", "beta": 0.01}})
+    asked = replace(dpo, arm="dpo-asked", inference="persona_prompt")
+    plain, beside = run(core)["effects"], run([*core, pooled, sharper, asked])["effects"]
+    assert beside["rows"] == plain["rows"]
+    assert beside["factors"] == ["objective", "trained parameters"]
+    left = "Left out, as not every combination with them is an arm: dpo-pooled, dpo-sharper, dpo-asked."
+    assert beside["notes"] == [left]
+    assert design(arms_of([*core, pooled, sharper]), ["dpo-pooled"]).why_not == ""  # a control may collapse
+    found = design(arms_of([*core, replace(core[2], arm="sft-lora", recipe="sft")]))
+    assert (found.why_not, found.notes) == ("", ("Left out, as not every combination with them is an arm: sft-lora.",))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,17 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.weightstats import DescrStatsW
 
-from eval.bootstrap import percentile_interval
-from eval.inference import Hypothesis, bootstrap_p, decide, equivalence_p, holm, smallest_detectable, zone
+from eval.bootstrap import describe, percentile_interval
+from eval.inference import (
+    Hypothesis,
+    bootstrap_p,
+    decide,
+    equivalence_p,
+    holds_for,
+    holm,
+    smallest_detectable,
+    zone,
+)
 
 NAN = float("nan")
 
@@ -134,8 +145,12 @@ def test_equivalence_needs_its_p_and_the_p_the_interval() -> None:
 def test_directed_verdict_needs_holm_and_seeds() -> None:
     assert decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.04).verdict == "SUPPORTED"
     lost = decide(hypothesis(), -0.3, -0.5, -0.2, p_holm=0.06)
+    assert "beyond the margin, but not after Holm's correction for all hypotheses (p 0.060)" in lost.sentence
+    assert "80% power" not in lost.sentence  # more than that was found
     assert lost.verdict == "INCONCLUSIVE"
-    assert "0.314" in lost.sentence  # 0.1 + 0.3 * 2.801585 / 3.919928
+    wide = decide(hypothesis(), -0.2, -0.35, -0.05)
+    assert wide.verdict == "INCONCLUSIVE"
+    assert "one of 0.314 or more would have been found with 80% power" in wide.sentence  # .1 + .3 * 2.801585 / 3.919928
     withheld = decide(hypothesis(), -0.3, -0.5, -0.2, no_verdict="one training seed")
     assert withheld.verdict == "NO VERDICT"
     assert "one training seed" in withheld.sentence
@@ -149,3 +164,39 @@ def test_bad_hypotheses_are_refused() -> None:
         hypothesis("lower", -1)
     with pytest.raises(ValueError, match="above 0 where the same is expected"):
         hypothesis("same", 0)
+    with pytest.raises(ValueError, match=r"expected an arm or a list of different arms, got \[\]"):
+        sets(())
+    with pytest.raises(ValueError, match=r"a list of different arms, got \['a', 'a'\]"):
+        sets(("a", "a"))
+    with pytest.raises(ValueError, match=r"minus must have arm and against, got \['arm'\]"):
+        sets("a", minus={"arm": "c"})
+    with pytest.raises(ValueError, match="b cancels out of the difference"):
+        sets("a", minus={"arm": "c", "against": "b"})
+    with pytest.raises(ValueError, match="a cancels out"):
+        sets("a", against="a")
+
+
+def sets(arm: Any, against: Any = "b", minus: Any = None) -> Hypothesis:
+    return Hypothesis("h", "s", "first_token", "js_distance", arm, against, "lower", 0.1, minus=minus)
+
+
+def test_sides_of_hypotheses_by_hand() -> None:
+    assert (sets("a").weights, sets("a").pair, sets("a").words) == ({"a": 1, "b": -1}, ("a", "b"), ("a", "b"))
+    assert sets(("a",), ("b",)).pair == ("a", "b")
+    several = sets(("a", "c"), ("b", "d", "e"))
+    assert several.weights == pytest.approx({"a": 1 / 2, "c": 1 / 2, "b": -1 / 3, "d": -1 / 3, "e": -1 / 3})
+    assert (several.pair, several.words) == (None, ("mean of a, c", "mean of b, d, e"))
+    nested = sets(("a", "c"), "b", {"arm": "d", "against": ("b", "e")})  # (a + c) / 2 - b - (d - (b + e) / 2)
+    assert nested.weights == pytest.approx({"a": 1 / 2, "c": 1 / 2, "b": -1 / 2, "d": -1, "e": 1 / 2})
+    assert nested.words == ("(mean of a, c − b)", "(d − mean of b, e)")
+    assert sum(nested.weights.values()) == pytest.approx(0)
+
+
+def test_all_that_an_interval_takes_as_given_is_said() -> None:
+    seeds = [[(seed, 0) for seed in range(3)]]
+    assert holds_for("paired " + describe(2, 2, seeds)) == [
+        "It holds for these 2 items as given, too few to speak for others.",
+        "It holds for these 2 countries as given, too few to speak for others.",
+    ]
+    assert holds_for("paired " + describe(1, 1, seeds)) == holds_for(describe(1, 20)) == ["It holds for one item."]
+    assert holds_for("paired " + describe(12, 20, seeds)) == holds_for(describe(1, 2)) == []

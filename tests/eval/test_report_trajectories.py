@@ -121,7 +121,8 @@ def test_an_undefined_value_interrupts_its_line() -> None:
     path = [Moment(float(t), 1, v, math.nan, math.nan, f"t{t}") for t, v in enumerate(values)]
     svg = lines("toy", "Toy", "Three points", {1: path}, axis="optimiser step")
     assert [f"<title>t{t}</title>" in svg for t in range(4)] == [True, False, True, True]
-    drawn = [one for one, style in re.findall(r'<path d="([^"]+)"[^>]* style="([^"]+)"', svg) if "--arm-1" in style]
+    paths = re.findall(r'<path(?: class="\w+")? d="([^"]+)"[^>]* style="([^"]+)"', svg)
+    drawn = [one for one, style in paths if "--arm-1" in style]
     assert max(one.count("L") for one in drawn if "C" not in one) == 1, "from the third to the fourth alone"
 
 

@@ -67,6 +67,9 @@ def test_it_is_compared_as_what_it_is(toys: Any) -> None:
     assert {one["against"] for one in summary["comparisons"]} == {"base"}
     assert summary["training"]["told"] == summary["training"]["sft-lora"]
     assert summary["training"]["told"]["examples"] == 16
+    drawn = {arm["name"]: arm["cells"][0]["manifest"].get("mixture") for arm in summary["arms"]}
+    assert drawn["told"] == drawn["again"] == drawn["sft-lora"], "response curves of arms asked otherwise rest on it"
+    assert drawn["told"]["hill_1"] >= 1
     stage = summary["provenance"]["stages"][toys.cells()["told"].name]
     assert stage == f"the variant of {toys.cells()['sft-lora'].name} asked again, inference persona_prompt"
 

@@ -310,7 +310,9 @@ def _fails(recipe: Any, run: RunContext) -> None:
 
 
 class WandbRun:
-    """Takes artifacts as a W&B run does."""
+    """Takes artifacts as a W&B run does that is online."""
+
+    offline = False
 
     def __init__(self) -> None:
         self.used: list[Any] = []
@@ -326,15 +328,18 @@ class WandbRun:
 def test_in_wandb_a_variant_is_made_from_the_variants_that_it_is_built_on(cells: dict[str, Cell]) -> None:
     def lineage(arm: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
         tracker: Any = object.__new__(WandbCell)
-        tracker._cell, tracker._mode, tracker._run = cells[arm], "online", WandbRun()
-        tracker._variant(cells[arm].manifest)
+        tracker._cell, tracker._run = cells[arm], WandbRun()
+        tracker._lineage(cells[arm].manifest)
         return tuple([(one.name, one.digest) for one in some] for some in (tracker._run.used, tracker._run.logged))
 
-    (base,), parent = lineage("sft-lora")
+    (base,), (parent, _) = lineage("sft-lora")
     assert base[0].startswith("base-")
-    _, judge = lineage("judge")
-    used, _ = lineage("rlhf")
-    assert used == [*parent, *judge], "the very artifacts that the parents' own runs logged"
+    _, (judge,) = lineage("judge")
+    used, (_, audited) = lineage("rlhf")
+    assert used == [parent, judge], "the very artifacts that the parents' own runs logged"
+    assert audited[0].endswith("-audit")
+    (asked,), _ = lineage("base")
+    assert asked == base
 
 
 @pytest.mark.slow

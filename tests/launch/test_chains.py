@@ -343,7 +343,7 @@ def test_a_child_whose_parent_failed_is_not_started_and_the_others_go_on(
         write_cell(cell)
     started: list[Sequence[str]] = []
 
-    def launch(composer: Composer, some: Sequence[Cell], overrides: Sequence[str], run: Path, first: int) -> list[int]:
+    def launch(config: Any, some: Sequence[Cell], first: int) -> list[int]:
         started.append([cell.arm for cell in some])
         for cell in some:
             bad = cell.arm == "bad"

@@ -51,7 +51,7 @@ def test_a_hypothesis_about_an_audit_that_is_not_run(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     claim = (
-        "{name: a, statement: b, audit: first_tokn, measure: js_distance, arm: base, against: base, "
+        "{name: a, statement: b, audit: first_tokn, measure: js_distance, arm: base, against: match, "
         "expect: lower, margin: 0.1}"
     )
     assert main([*RUN, "model=local", f"model.source={tiny_model}", f"runs={tmp_path}", f"hypotheses=[{claim}]"]) == 2

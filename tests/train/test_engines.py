@@ -20,7 +20,7 @@ from data.models import ModelSpec, load_model
 from data.prompts import Asking
 from data.records import Split, Survey
 from data.variant import load_variant
-from launch.process import ACCELERATE_CONFIG, worker_environment
+from launch.process import ACCELERATE_CONFIG, alone, worker_environment
 from train import closed
 from train.adapters import Dora, Full, Lora, QLora, check_together
 from train.engines import Engine, check_wrapped
@@ -75,13 +75,25 @@ def apart(cell: Path, other: Path) -> float:
 
 
 def launch(cell: Path, model: Path, asked: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Two processes train the cell, started as the launcher starts workers."""
+    """Its processes train the cell, started as the launcher starts workers."""
     cell.mkdir(parents=True, exist_ok=True)
+    count = asked["engine"]["processes"]
     command = [sys.executable, "-m", "launch.launcher", "--config_file", str(ACCELERATE_CONFIG), "--quiet"]
-    command += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", "0", "--multi_gpu", str(Path(__file__).with_name("engine_child.py"))]
+    command += [
+        "--num_processes",
+        str(count),
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
+    command += ["--main_process_port", "0"]
+    command += ["--multi_gpu"] * (count > 1)
+    command += [str(Path(__file__).with_name("engine_child.py"))]
     command += [str(ROOT), str(cell), str(model), json.dumps(asked)]
-    environment = worker_environment(1) | {"POLYPHONY_PARENT_HOLDS_STDIN": "0"}
+    environment = worker_environment(1) | {"POLYPHONY_PARENT_HOLDS_STDIN": "0"} | (alone() if count == 1 else {})
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
@@ -101,12 +113,17 @@ CASES = [
         id="zero3-lora-recomputed",
         marks=NEEDS_DEEPSPEED,
     ),
+    pytest.param(
+        {"engine": {"kind": "zero2", "processes": 1, "offload_optimizer": True}, "recipe": "dpo"},
+        id="zero2-alone-offloaded",
+        marks=NEEDS_DEEPSPEED,
+    ),
 ]
 
 
 @pytest.mark.slow  # `pytest -m slow tests/train/test_engines.py`: a minute each, and once more to compile
 @pytest.mark.parametrize("asked", CASES)
-def test_two_processes_come_to_the_weights_of_one(
+def test_engines_come_to_the_weights_of_one_process(
     tiny_model: Path, tiny_survey: Survey, tiny_split: Split, tmp_path: Path, asked: dict[str, Any]
 ) -> None:
     """Saved weights were opened, compared and asked by `train_variant`; they are opened again here, as audits do."""
@@ -152,6 +169,7 @@ def test_zero3_killed_and_resumed_equals_uninterrupted(tiny_model: Path, tmp_pat
     [
         ({"kind": "zero4"}, "must be one of single, ddp, zero2, zero3, fsdp2, got 'zero4'"),
         ({"kind": "ddp"}, "got kind ddp and 1 processes"),
+        ({"kind": "zero2"}, "got kind zero2 and 1 processes"),
         ({"processes": 2}, "kind single means one process"),
         ({"kind": "ddp", "processes": 2, "offload_optimizer": True}, "offload_optimizer needs kind zero2 or zero3"),
         ({"kind": "zero2", "processes": 2, "offload_parameters": True}, "needs kind zero3 or fsdp2, got zero2"),
