@@ -45,7 +45,7 @@ def print_status(run: Path, every: bool = False) -> None:
     if len(cells) > DRAWN:
         if drawn := grid(cells, found):
             Console().print(drawn)
-        Console().print(escape(f"{run}: {len(cells)} cells: {counts(cells, found)}"))
+        Console().print(escape(f"{run}: {len(cells)} cells: {counts(cells, found)}"), soft_wrap=True)
     listed = [cell for cell in cells if every or len(cells) <= LISTED or found[cell.name] != DONE]
     if listed:
         Console().print(_table(run, listed, found))
