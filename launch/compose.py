@@ -40,6 +40,8 @@ INSTEAD = {  # recipes that are looked for under a name of their own
     "persona_prompt": "it trains nothing: take recipe=none inference=persona_prompt",
     "cultural_prompt": "it trains nothing: take recipe=none inference=cultural_prompt",
 }
+LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm", "ray")
+"""Those that are known to work here (docs/sweeps.md); another that is installed is taken as well."""
 OF_THE_USER = {  # groups without shipped members
     "recipes": "recipes/NAME.yaml is looked for in a folder of your own, and none is named (--config-dir; "
     "docs/studies/debiasing.md)",
@@ -170,6 +172,8 @@ class Composer:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             part, _, member = str(error.missing_cfg_file).rpartition("/")
             if part == "hydra/launcher":
+                if member not in LAUNCHERS:
+                    return f"hydra/launcher has no member {member!r}{nearest(member, LAUNCHERS)}"
                 plugin = f"hydra-{member.partition('_')[0]}-launcher"
                 return f"hydra/launcher={member} is not installed: pip install {plugin}"
             if part == "recipe" and member in INSTEAD:
