@@ -156,11 +156,12 @@ def test_killed_and_resumed_it_ends_as_one_that_was_not(
 def test_the_same_command_takes_the_place_of_one_whose_jobs_go_on(
     place: Place, whole: dict[str, tuple[Any, bytes]]
 ) -> None:
-    process = place.start("orphans", *OVERRIDES["submitit_local"], SLOW_AUDIT_SECONDS="2")
+    process = place.start("orphans", *OVERRIDES["submitit_local"], SLOW_AUDIT_SECONDS="4")
     until(lambda: list(states(place, "orphans").values()).count("auditing") > 1, process)
     process.kill()
-    process.communicate()
+    process.wait()  # not for its output: the jobs that go on hold the same pipe
     said = place("orphans", *OVERRIDES["submitit_local"])
+    process.communicate()
     assert "waiting for what still runs: job" in said
     assert "become jobs" not in said
     assert len(list((place.folder / "runs" / "orphans" / ".submitit").glob("*/*_submitted.pkl"))) == 3
